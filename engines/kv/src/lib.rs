@@ -1,0 +1,1 @@
+//! Key/value secrets, version 1 and 2.

@@ -1,0 +1,1 @@
+//! Sealed, transactional storage: everything that touches key material or disk.

@@ -1,0 +1,1 @@
+//! The small shared language of the host: requests, responses, engines, storage.

@@ -1,0 +1,1 @@
+//! Components in, engines out: wasmtime, and nothing that it could give away.

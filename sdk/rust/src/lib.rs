@@ -1,0 +1,1 @@
+//! Write a Coffer engine in Rust.
