@@ -228,10 +228,15 @@ impl Paths {
             .operations
             .iter()
             .any(|served| served.operation.is_write());
+        // A name twice, or one that the query has already, would make the document invalid.
+        let mut known: BTreeSet<&str> = captured.iter().copied().collect();
+        if !writes {
+            known.insert("list");
+        }
         let sent: Vec<&Field> = path
             .fields
             .iter()
-            .filter(|field| !captured.contains(&field.name.as_str()))
+            .filter(|field| known.insert(&field.name))
             .collect();
         let query: Vec<Value> = match writes {
             true => vec![],
@@ -403,7 +408,8 @@ fn query_parameter(field: &Field) -> Value {
     json!({
         "name": field.name,
         "in": "query",
-        "required": field.required,
+        // The host asks for required fields where something is written.
+        "required": false,
         "description": field.description.trim(),
         "schema": schema(field, Way::Request),
     })
@@ -775,7 +781,11 @@ mod tests {
                 serves(Operation::Read, "Counts."),
                 serves(Operation::List, "Lists."),
             ],
-            vec![field("after", FieldType::Text, "Where to go on.")],
+            vec![
+                field("after", FieldType::Text, "Where to go on."),
+                field("list", FieldType::Text, "The host's own."),
+                field("after", FieldType::Text, "Twice."),
+            ],
         );
         let destroy = PathDescription {
             traits: vec![PathTrait::Sudo],
@@ -986,6 +996,8 @@ mod tests {
             document["paths"]["/secret/roles"]["get"]["parameters"][1]["name"],
             "after"
         );
+        let parameters = document["paths"]["/secret/roles"]["get"]["parameters"].as_array();
+        assert_eq!(parameters.map(Vec::len), Some(2), "each name once");
         assert_eq!(
             list("/secret/data/{path}"),
             Value::Null,
