@@ -1,0 +1,548 @@
+//! The path of a request: one function to read aloud, and the few that it calls.
+//!
+//! The order is Vault's. A mount is found; the token is looked up, and one of its uses is spent
+//! whatever comes after; the policies decide, and the engine is asked before whether the thing
+//! exists only where that decides between creating and updating; the request is written to the
+//! audit; the engine runs; everything is committed at once; the answer leaves. If something that
+//! the call has read changes before it commits, it runs again from its start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+
+use async_trait::async_trait;
+use host_barrier::{Random, Transaction};
+use host_logical::{
+    Ambient, Call, CallLimits, Caller, EngineError, EngineRequest, EngineResponse, Imports,
+    MountPath, Operation, PathTrait, Refusal,
+};
+
+use crate::audit::Audited;
+use crate::authorize::{Authorized, Question};
+use crate::builtin::{AfterCommit, NativeCall, Outcome};
+use crate::error::HandleError;
+use crate::fields::{self, Coerced};
+use crate::mount::{Described, MountEntry, Serves};
+use crate::pattern::Found;
+use crate::policy::Acl;
+use crate::response::{Body, Envelope, Response};
+use crate::storage::{EngineStorage, from_barrier, from_commit};
+use crate::token::Token;
+use crate::{Core, Request, limits, openapi};
+
+/// Serves `request`, as often as it takes to find nothing changed at its commit.
+pub(crate) async fn handle(core: Arc<Core>, request: Request) -> Result<Response, HandleError> {
+    let mut spent = None;
+    let mut _ticket = None;
+    let mut tries = 0;
+    let result = loop {
+        match attempt(&core, &request, &mut spent).await {
+            Err(HandleError::Conflict) if tries < limits::MAX_TRIES => tries += 1,
+            Err(HandleError::Conflict) => break Err(HandleError::Contended),
+            result => break result,
+        }
+        // One at a time from here on: for speed, since those who wait would only conflict again.
+        if _ticket.is_none() {
+            _ticket = Some(core.ticket(request.path.as_str()).lock().await);
+        }
+    };
+    // The use that this request spent was its token's last: now it goes, with all that is its.
+    if let Some(token) = spent.filter(|token: &Token| token.record.is_spent()) {
+        core.tokens.revoke_tree(&token.hash).await?;
+    }
+    result
+}
+
+/// One try, from its snapshot to its commit.
+async fn attempt(
+    core: &Arc<Core>,
+    request: &Request,
+    spent: &mut Option<Token>,
+) -> Result<Response, HandleError> {
+    let table = core.mounts().await?;
+    let mount = table.find(request.path.as_str());
+    let described = match mount {
+        Some(mount) => Some(mount.described().await?),
+        None => None,
+    };
+    let route = match (mount, &described) {
+        (Some(mount), Some(described)) => Some(Route::new(mount, described, request)),
+        _ => None,
+    };
+    let open_to_all = route.as_ref().is_some_and(|route| route.has(PathTrait::Unauthenticated));
+
+    let txn = core.barrier.begin().await.map_err(from_barrier)?;
+    let (token, acl) = match open_to_all {
+        true => (None, None),
+        false => {
+            let token = core.token_in_use(&txn, request, spent).await?;
+            let acl = core.acl(&token.record.policies).await?;
+            (Some(token), Some(acl))
+        }
+    };
+    // A use was spent in a commit of its own: the call begins after it.
+    let txn = match spent {
+        Some(_) => core.barrier.begin().await.map_err(from_barrier)?,
+        None => txn,
+    };
+
+    let question = Question {
+        path: request.path.as_str(),
+        data: &request.data,
+        wrap_ttl: request.wrap_ttl,
+        needs_sudo: route.as_ref().is_some_and(|route| route.has(PathTrait::Sudo)),
+    };
+    let mut call = None;
+    let mut operation = request.operation;
+    if let (Some(route), Some(acl)) = (&route, &acl)
+        && route.must_ask_whether_it_exists(&question, acl, operation)
+    {
+        let mut opened = core.open(route, &txn, request, token.clone(), acl).await?;
+        let asked = core.engine_request(route, request, operation, token.as_ref())?;
+        let exists = opened.call.exists(&asked.request).await.map_err(|e| route.failed(e))?;
+        operation = if exists { Operation::Update } else { Operation::Create };
+        call = Some(opened);
+    }
+    let authorized = match &acl {
+        Some(acl) => question.decide(acl, operation)?,
+        None => Authorized::unauthenticated(),
+    };
+    let audited = core.audit.request(&authorized);
+
+    let Some(route) = route else {
+        return Err(HandleError::NoMount { path: request.path.to_string() });
+    };
+    core.dispatch(Dispatch { route, txn, request, operation, token, acl, call }, authorized, audited)
+        .await
+}
+
+/// Where a request goes: a mount, and what its engine says of the path.
+struct Route<'a> {
+    mount: &'a Arc<MountEntry>,
+    described: &'a Described,
+    /// Below the mount.
+    path: &'a str,
+    found: Option<Found>,
+}
+
+impl<'a> Route<'a> {
+    fn new(mount: &'a Arc<MountEntry>, described: &'a Described, request: &'a Request) -> Self {
+        let path = request.path.as_str();
+        let path = path.strip_prefix(mount.record.path.as_str()).unwrap_or_default();
+        Self { mount, described, path, found: described.routes.find(path) }
+    }
+
+    fn description(&self) -> Option<(&'a host_logical::PathDescription, &Found)> {
+        let found = self.found.as_ref()?;
+        Some((self.described.description.paths.get(found.index)?, found))
+    }
+
+    fn has(&self, wanted: PathTrait) -> bool {
+        self.description().is_some_and(|(path, _)| path.has(wanted))
+    }
+
+    /// Only where creating is allowed and updating is not, or the other way round.
+    fn must_ask_whether_it_exists(
+        &self,
+        question: &Question<'_>,
+        acl: &Acl,
+        operation: Operation,
+    ) -> bool {
+        operation == Operation::Update
+            && self.has(PathTrait::ExistenceCheck)
+            && question.allowed(acl, Operation::Create).is_some()
+                != question.allowed(acl, Operation::Update).is_some()
+    }
+
+    fn failed(&self, source: EngineError) -> HandleError {
+        self.mount.failed(source)
+    }
+}
+
+/// A call that was opened, and where a native one leaves what engines cannot say.
+pub(crate) struct Opened {
+    call: Box<dyn Call>,
+    outcome: Option<Outcome>,
+}
+
+struct Asked {
+    request: EngineRequest,
+    warnings: Vec<String>,
+}
+
+/// All that is known of a call when its engine is about to run.
+struct Dispatch<'a> {
+    route: Route<'a>,
+    txn: Transaction,
+    request: &'a Request,
+    operation: Operation,
+    token: Option<Token>,
+    acl: Option<Arc<Acl>>,
+    call: Option<Opened>,
+}
+
+impl Core {
+    /// The token of a request, with one of its uses spent.
+    async fn token_in_use(
+        &self,
+        txn: &Transaction,
+        request: &Request,
+        spent: &mut Option<Token>,
+    ) -> Result<Token, HandleError> {
+        let sent = request.token.as_ref().ok_or(HandleError::NoToken)?;
+        let now = self.clock.now_millis();
+        let found = self.tokens.in_force(txn, sent.expose(), now).await?;
+        let mut token = found.ok_or(HandleError::InvalidToken)?;
+        if spent.is_none() && token.record.num_uses != 0 {
+            self.tokens.spend(&token.hash).await?;
+            token.record.num_uses = match token.record.num_uses {
+                1 => -1,
+                left => left - 1,
+            };
+            *spent = Some(token.clone());
+        }
+        Ok(token)
+    }
+
+    /// Runs the engine, commits what came of it, and makes the answer.
+    async fn dispatch(
+        self: &Arc<Self>,
+        dispatch: Dispatch<'_>,
+        authorized: Authorized,
+        _audited: Audited,
+    ) -> Result<Response, HandleError> {
+        let Dispatch { route, txn, request, operation, token, acl, call } = dispatch;
+        let plain = token.is_none();
+        let refuse = |refusal| Err(HandleError::Refused { refusal, plain });
+        let Some((path, _)) = route.description() else {
+            return refuse(Refusal::UnsupportedPath);
+        };
+        if !path.serves(operation) {
+            return refuse(Refusal::UnsupportedOperation);
+        }
+        if request.wrap_ttl.is_some() {
+            return Err(HandleError::NotOffered(
+                "response wrapping is not offered by this server yet: \
+                 send the request without X-Vault-Wrap-TTL"
+                    .into(),
+            ));
+        }
+        let mut opened = match call {
+            Some(opened) => opened,
+            None => {
+                let acl = acl.unwrap_or_else(|| Arc::new(Acl::new([], None)));
+                self.open(&route, &txn, request, token.clone(), &acl).await?
+            }
+        };
+        if let Some(outcome) = &opened.outcome {
+            outcome.set_sudo(authorized.sudo());
+        }
+        let asked = self.engine_request(&route, request, operation, token.as_ref())?;
+        let mut answer = match opened.call.handle(asked.request).await {
+            Ok(answer) => answer,
+            Err(EngineError::Refused(refusal)) => return refuse(refusal),
+            Err(EngineError::Host(source)) => return Err(recover(source)),
+            Err(err) => return Err(route.failed(err)),
+        };
+        answer.warnings.extend(asked.warnings);
+        let outcome = opened.outcome.take().map(Outcome::take).unwrap_or_default();
+        // The wasmtime store goes now or later, but not before what it wrote is safe.
+        txn.expect(&route.mount.stamp);
+        txn.commit().await.map_err(from_commit)?;
+        drop(opened);
+
+        for effect in outcome.after_commit {
+            self.run_after_commit(effect).await?;
+        }
+        let mut response = render(&route, request, operation, answer)?;
+        if let Some(bare) = outcome.bare {
+            response.body = Body::Bare(bare);
+        }
+        if let Some(auth) = outcome.auth {
+            let mut envelope = match response.body {
+                Body::Envelope(envelope) => envelope,
+                _ => Envelope::default(),
+            };
+            envelope.auth = Some(auth);
+            envelope.mount_type.clone_from(&route.mount.record.engine);
+            response.body = Body::Envelope(envelope);
+            response.status = None;
+        }
+        Ok(response)
+    }
+
+    /// A fresh call of the engine behind `route`, in `txn`.
+    async fn open(
+        self: &Arc<Self>,
+        route: &Route<'_>,
+        txn: &Transaction,
+        request: &Request,
+        token: Option<Token>,
+        acl: &Arc<Acl>,
+    ) -> Result<Opened, HandleError> {
+        match &route.mount.serves {
+            Serves::Native(native) => {
+                let outcome = Outcome::default();
+                let call = NativeCall {
+                    core: self.clone(),
+                    native: *native,
+                    txn: txn.clone(),
+                    token,
+                    client_token: request.token.clone(),
+                    acl: acl.clone(),
+                    outcome: outcome.clone(),
+                };
+                Ok(Opened { call: Box::new(call), outcome: Some(outcome) })
+            }
+            Serves::Component(engine) => {
+                let imports = self.imports(route.mount, txn, &request.id).await?;
+                let call = engine.open(imports).await.map_err(|err| route.failed(err))?;
+                Ok(Opened { call, outcome: None })
+            }
+            Serves::Missing => Err(route.failed(route.mount.missing())),
+        }
+    }
+
+    /// What a call of the engine at `mount` can reach.
+    pub(crate) async fn imports(
+        &self,
+        mount: &MountEntry,
+        txn: &Transaction,
+        request_id: &host_logical::RequestId,
+    ) -> Result<Imports, HandleError> {
+        let view = txn.view(mount.id).await.map_err(from_barrier)?;
+        self.imports_on(view, mount.seen.clone(), txn, request_id)
+    }
+
+    /// As [`Core::imports`], for a mount that is being made.
+    pub(crate) fn imports_on(
+        &self,
+        view: host_barrier::View,
+        mount: Arc<host_logical::Mount>,
+        txn: &Transaction,
+        request_id: &host_logical::RequestId,
+    ) -> Result<Imports, HandleError> {
+        let secrets = self.custody.secrets(view.derive("secrets").map_err(from_barrier)?);
+        Ok(Imports {
+            request_id: request_id.clone(),
+            mount,
+            storage: Arc::new(EngineStorage::new(txn.clone(), view)),
+            ambient: Arc::new(CallAmbient {
+                now_millis: self.clock.now_millis(),
+                random: self.random.clone(),
+            }),
+            secrets,
+            limits: CallLimits {
+                wall: limits::CALL_WALL,
+                compute: limits::CALL_COMPUTE,
+                memory_bytes: limits::CALL_MEMORY_BYTES,
+            },
+        })
+    }
+
+    /// The request as its engine is handed it: fields checked and coerced.
+    fn engine_request(
+        &self,
+        route: &Route<'_>,
+        request: &Request,
+        operation: Operation,
+        token: Option<&Token>,
+    ) -> Result<Asked, HandleError> {
+        let Some((path, found)) = route.description() else {
+            return Err(Refusal::UnsupportedPath.into());
+        };
+        let (data, raw) = match path.has(PathTrait::RawBody) {
+            true => (Map::new(), request.raw.clone()),
+            false => (request.data.clone(), None),
+        };
+        let Coerced { data, secrets, warnings } = fields::coerce(path, operation, &found.params, data)
+            .map_err(|err| HandleError::Invalid(err.to_string()))?;
+        let passed = &route.mount.record.config.passthrough_request_headers;
+        let headers = request.headers.iter().filter(|(name, _)| {
+            passed.iter().any(|passed| passed.eq_ignore_ascii_case(name))
+        });
+        let request = EngineRequest {
+            id: request.id.clone(),
+            operation,
+            path: route.path.to_owned(),
+            params: found.params.clone(),
+            data,
+            secrets,
+            headers: headers.cloned().collect(),
+            mount: (*route.mount.seen).clone(),
+            caller: token.map(|token| Caller {
+                entity_id: None,
+                display_name: token.record.display_name.clone(),
+                metadata: token.record.meta.clone().unwrap_or_default(),
+            }),
+            peer: request.peer.clone(),
+            raw,
+        };
+        Ok(Asked { request, warnings })
+    }
+
+    async fn run_after_commit(self: &Arc<Self>, effect: AfterCommit) -> Result<(), HandleError> {
+        match effect {
+            AfterCommit::Seal => self.seal().await,
+            AfterCommit::Purge(mount) => {
+                // The key is gone, so what is left is noise; removing it may take its time.
+                let core = self.clone();
+                tokio::spawn(async move {
+                    if let Err(err) = core.barrier.purge(mount).await {
+                        tracing::warn!(error = %crate::storage::chain(&err), "records of a disabled mount are left in the file, without their key");
+                    }
+                });
+                Ok(())
+            }
+            AfterCommit::Revoke(hash) => self.tokens.revoke_tree(&hash).await,
+        }
+    }
+
+    fn ticket(&self, path: &str) -> &tokio::sync::Mutex<()> {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(path);
+        &self.tickets[(hash % limits::TICKETS as u64) as usize]
+    }
+}
+
+/// What the host's own failure under an engine was: a conflict stays one.
+fn recover(source: Box<dyn std::error::Error + Send + Sync>) -> HandleError {
+    match source.downcast::<HandleError>() {
+        Ok(err) => *err,
+        Err(source) => match source.downcast::<host_logical::StorageError>() {
+            Ok(err) => match *err {
+                host_logical::StorageError::Broken(source) => recover(source),
+                err => HandleError::internal(err),
+            },
+            Err(source) => match source.downcast::<host_barrier::ViewError>() {
+                Ok(err) => crate::storage::from_view(*err),
+                Err(source) => HandleError::Internal(source),
+            },
+        },
+    }
+}
+
+/// Makes the answer of what an engine said.
+fn render(
+    route: &Route<'_>,
+    request: &Request,
+    operation: Operation,
+    mut answer: EngineResponse,
+) -> Result<Response, HandleError> {
+    let malformed = |what: &str| route.failed(EngineError::Malformed(what.into()));
+    if answer.lease.is_some() {
+        return Err(malformed("a lease, which this host does not keep yet"));
+    }
+    if answer.auth.is_some() {
+        return Err(malformed("a login, for which this host makes no token yet"));
+    }
+    let allowed = &route.mount.record.config.allowed_response_headers;
+    let headers = std::mem::take(&mut answer.headers)
+        .into_iter()
+        .filter(|(name, _)| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)))
+        .collect();
+    let response = |status, body| Response { request_id: request.id.clone(), status, headers, body };
+    if let Some(raw) = answer.raw {
+        return Ok(response(answer.status, Body::Raw(raw)));
+    }
+    let data = match answer.data {
+        Some(data) if !answer.secrets.is_empty() => {
+            Some(fill_in(data, answer.secrets).ok_or_else(|| {
+                malformed("a pointer for a secret that names no place in its data")
+            })?)
+        }
+        data => data,
+    };
+    let reads = matches!(operation, Operation::Read | Operation::List | Operation::Head);
+    let empty_list = operation == Operation::List && data.as_deref().is_some_and(has_empty_keys);
+    let nothing = (data.is_none() || empty_list) && answer.warnings.is_empty();
+    if nothing && answer.status.is_none() && reads {
+        return Err(Refusal::NotFound.into());
+    }
+    if nothing && data.is_none() {
+        return Ok(response(answer.status, Body::Empty));
+    }
+    Ok(response(
+        answer.status,
+        Body::Envelope(Envelope {
+            lease_duration: answer.refresh_after.unwrap_or(0),
+            data,
+            warnings: answer.warnings,
+            mount_type: route.mount.record.engine.clone(),
+            ..Envelope::default()
+        }),
+    ))
+}
+
+/// A list that found nothing is a 404 to Vault's clients.
+fn has_empty_keys(data: &RawValue) -> bool {
+    let data: Option<Map<String, Value>> = serde_json::from_str(data.get()).ok();
+    data.and_then(|data| data.get("keys").map(|keys| keys.as_array().is_some_and(Vec::is_empty)))
+        .unwrap_or(false)
+}
+
+/// Writes secrets to where the engine points.
+fn fill_in(
+    data: Box<RawValue>,
+    secrets: Vec<(String, host_logical::SecretBytes)>,
+) -> Option<Box<RawValue>> {
+    let mut data: Value = serde_json::from_str(data.get()).ok()?;
+    for (pointer, secret) in secrets {
+        let text = String::from_utf8_lossy(secret.expose()).into_owned();
+        match data.pointer_mut(&pointer) {
+            Some(place) => *place = Value::String(text),
+            // A member that is not there yet is made, if its object is.
+            None => {
+                let (parent, name) = pointer.rsplit_once('/')?;
+                let name = name.replace("~1", "/").replace("~0", "~");
+                let parent = data.pointer_mut(parent)?.as_object_mut()?;
+                parent.insert(name, Value::String(text));
+            }
+        }
+    }
+    to_raw_value(&data).ok()
+}
+
+/// Help for a path. It needs a token in force, no policy.
+pub(crate) async fn help(
+    core: &Arc<Core>,
+    request: Request,
+) -> Result<Box<RawValue>, HandleError> {
+    let txn = core.barrier.begin().await.map_err(from_barrier)?;
+    core.token_in_use(&txn, &request, &mut None).await?;
+    let table = core.mounts().await?;
+    let Some(mount) = table.find(request.path.as_str()) else {
+        return Err(HandleError::NoMount { path: request.path.to_string() });
+    };
+    let described = mount.described().await?;
+    let path = MountPath::parse(&mount.record.path).map_err(HandleError::internal)?;
+    let below = path.strip(request.path.as_str()).unwrap_or_default();
+    let help = openapi::help(&path, &described.description, &described.routes, below);
+    let help = help.ok_or(Refusal::UnsupportedPath)?;
+    to_raw_value(&help).map_err(HandleError::internal)
+}
+
+/// Time stands still within a call, and chance is the host's.
+struct CallAmbient {
+    now_millis: u64,
+    random: Arc<dyn Random>,
+}
+
+#[async_trait]
+impl Ambient for CallAmbient {
+    fn now_millis(&self) -> u64 {
+        self.now_millis
+    }
+
+    fn fill_random(&self, buf: &mut [u8]) {
+        // The system's generator does not fail once it is seeded; if it does, an engine must not
+        // go on with zeros.
+        self.random.fill(buf).expect("the system's random generator works");
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}

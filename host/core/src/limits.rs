@@ -1,0 +1,51 @@
+//! Every limit of the pipeline, with its reason.
+
+use std::time::Duration;
+
+/// Tries of one call before the client is told to come back. After the first conflict a call
+/// holds a ticket, so a second is rare; eight in a row mean writers outside this process.
+pub(crate) const MAX_TRIES: usize = 8;
+
+/// Tickets for contended records. Two paths that share one only wait for each other.
+pub(crate) const TICKETS: usize = 64;
+
+/// Wall time of one call of an engine. Below the 90 s that Vault's clients wait for an answer,
+/// so that they get ours.
+pub(crate) const CALL_WALL: Duration = Duration::from_secs(60);
+
+/// Computing time of one call: a login that hashes or a report over many records stays below,
+/// a loop does not hold a core for long.
+pub(crate) const CALL_COMPUTE: Duration = Duration::from_secs(5);
+
+/// Linear memory of one call unless more was granted (DESIGN 4).
+pub(crate) const CALL_MEMORY_BYTES: usize = 64 << 20;
+
+/// Mounts. The table is read as a whole; at this size it takes some 10 MiB.
+pub(crate) const MAX_MOUNTS: usize = 10_000;
+
+/// Description of a mount, in bytes; Vault has no limit, tables on a screen do.
+pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4096;
+
+/// Policies of one token: each is looked up at every request that misses the cache.
+pub(crate) const MAX_TOKEN_POLICIES: usize = 256;
+
+/// Bytes of all metadata of one token: it is read at every request.
+pub(crate) const MAX_TOKEN_META_BYTES: usize = 16 << 10;
+
+/// Sets of policies kept merged. Past it the cache starts anew: tokens rarely differ so much.
+pub(crate) const MAX_CACHED_ACLS: usize = 1024;
+
+/// Tokens revoked in one transaction, so that a large family fits the write set.
+pub(crate) const REVOKE_BATCH: usize = 256;
+
+/// Paths in one question for capabilities; each is evaluated, none is read.
+pub(crate) const MAX_CAPABILITY_PATHS: usize = 1024;
+
+/// Finished moves that `sys/remount/status` remembers; clients ask within seconds.
+pub(crate) const MAX_REMOUNT_RECORDS: usize = 64;
+
+/// `sys/tools/random`, as Vault: below 128 KiB.
+pub(crate) const MAX_RANDOM_BYTES: i64 = 128 << 10;
+
+/// The shortest token that an operator may choose. What is shorter is guessed.
+pub(crate) const MIN_CUSTOM_TOKEN_BYTES: usize = 4;

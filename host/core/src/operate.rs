@@ -1,0 +1,316 @@
+//! Opening and closing: what an operator does before there is a token.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use host_barrier::{
+    BarrierError, Init, InitError, Initialized as NewKeys, ShareError, UnsealError, UnsealProgress,
+    UnsealShare,
+};
+
+use crate::error::HandleError;
+use crate::policy::PolicyName;
+use crate::storage::{self, chain, from_barrier, from_commit, from_view, parse_json, to_json};
+use crate::token::NewToken;
+use crate::{Core, SealKind, mount, policy_store, random};
+
+const CLUSTER: &str = "cluster";
+
+/// How a new server is to be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Initialize {
+    /// Unseal shares to make, and how many of them open it. Not with auto-unseal.
+    pub unseal: Option<(u32, u32)>,
+    /// Recovery shares, and how many of them prove who people are. With auto-unseal only.
+    pub recovery: Option<(u32, u32)>,
+}
+
+/// What a new server hands out, once.
+pub struct Initialized {
+    /// Enough of these open it; none with auto-unseal.
+    pub shares: Vec<UnsealShare>,
+    /// With auto-unseal, where they were asked for.
+    pub recovery_shares: Vec<UnsealShare>,
+    /// May do anything.
+    pub root_token: Zeroizing<String>,
+}
+
+/// The seal, as the status routes show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealView {
+    /// Whether there is anything to unseal.
+    pub initialized: bool,
+    /// Whether keys are missing.
+    pub sealed: bool,
+    /// `shamir` or `static`.
+    pub kind: &'static str,
+    /// Shares that were made.
+    pub shares: u8,
+    /// Shares that it takes.
+    pub threshold: u8,
+    /// Shares given so far.
+    pub progress: u8,
+    /// Of this attempt to unseal; empty before the first share.
+    pub nonce: String,
+    /// Unsealed only.
+    pub cluster_name: Option<String>,
+    /// Unsealed only.
+    pub cluster_id: Option<String>,
+    /// `redb` or `inmem`.
+    pub storage_type: &'static str,
+}
+
+/// Why an operator's step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The step cannot be taken now, or not like this; the text says why.
+    #[error("{0}")]
+    Invalid(String),
+    /// The host failed.
+    #[error("the host failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<HandleError> for SealError {
+    fn from(err: HandleError) -> Self {
+        match err {
+            HandleError::Invalid(text) => SealError::Invalid(text),
+            err => SealError::Internal(Box::new(err)),
+        }
+    }
+}
+
+impl From<BarrierError> for SealError {
+    fn from(err: BarrierError) -> Self {
+        SealError::Internal(Box::new(err))
+    }
+}
+
+impl From<UnsealError> for SealError {
+    /// What was sent is named; nothing of it is shown.
+    fn from(err: UnsealError) -> Self {
+        SealError::Invalid(match err {
+            UnsealError::Share(ShareError::TooShort) => {
+                "invalid key: key is shorter than minimum 16 bytes".into()
+            }
+            UnsealError::Share(ShareError::Encoding) => {
+                "'key' must be a valid hex or base64 string".into()
+            }
+            UnsealError::Share(ShareError::Mistyped) | UnsealError::MistypedShare => {
+                "invalid key: the unseal share is mistyped or incomplete; the shares given before still count".into()
+            }
+            UnsealError::ForeignShare => {
+                "invalid key: the unseal share belongs to another server, or to an earlier set of shares; the shares given before still count".into()
+            }
+            UnsealError::WrongShare | UnsealError::WrongKey => {
+                "unable to retrieve stored keys: invalid key: it does not open this server".into()
+            }
+            UnsealError::NotInitialized => "Vault is not initialized".into(),
+            UnsealError::OtherKind => {
+                "this server is unsealed by the key of its configuration, not by shares".into()
+            }
+            UnsealError::AlreadyUnsealed => "vault is unsealed".into(),
+            UnsealError::Broken(err) => return err.into(),
+        })
+    }
+}
+
+impl Core {
+    /// The seal at this moment.
+    pub async fn seal_view(&self) -> Result<SealView, SealError> {
+        let status = self.barrier.seal_status().await?;
+        let cluster = match status.sealed {
+            true => None,
+            false => match self.cluster().await {
+                Ok(cluster) => Some(cluster),
+                // Sealed between the two questions.
+                Err(HandleError::Sealed) => None,
+                Err(err) => return Err(err.into()),
+            },
+        };
+        let (cluster_name, cluster_id) = cluster.unzip();
+        Ok(SealView {
+            initialized: status.initialized,
+            sealed: status.sealed,
+            kind: match self.settings.seal {
+                SealKind::Shamir => "shamir",
+                SealKind::Static(_) => "static",
+            },
+            shares: status.shares,
+            threshold: status.threshold,
+            progress: status.progress,
+            nonce: status.nonce,
+            cluster_name,
+            cluster_id,
+            storage_type: self.barrier.storage_type(),
+        })
+    }
+
+    /// Makes the keys of a new server, its first records and its root token. With shares it is
+    /// sealed afterwards; with a key from the configuration it is open.
+    pub async fn initialize(
+        self: &Arc<Self>,
+        wanted: Initialize,
+    ) -> Result<Initialized, SealError> {
+        let made = self.make_keys(wanted).await?;
+        match (&self.settings.seal, wanted.unseal) {
+            (SealKind::Shamir, Some((_, threshold))) => {
+                for share in made.shares.iter().take(threshold as usize) {
+                    let share = UnsealShare::parse(&share.to_hex()).map_err(UnsealError::Share)?;
+                    self.barrier.unseal(share).await?;
+                }
+                self.opened().await?;
+            }
+            _ => self.auto_unseal().await?,
+        }
+        let root_token = self.make_root_token(None).await?;
+        if let SealKind::Shamir = self.settings.seal {
+            self.seal().await?;
+        }
+        tracing::info!("initialized");
+        Ok(Initialized { shares: made.shares, recovery_shares: made.recovery_shares, root_token })
+    }
+
+    async fn make_keys(&self, wanted: Initialize) -> Result<NewKeys, SealError> {
+        let init = match &self.settings.seal {
+            SealKind::Shamir if wanted.recovery.is_some() => {
+                return Err(SealError::Invalid(
+                    "parameters recovery_shares,recovery_threshold not applicable to seal type shamir"
+                        .into(),
+                ));
+            }
+            SealKind::Static(_) if wanted.unseal.is_some() => {
+                return Err(SealError::Invalid(
+                    "parameters secret_shares,secret_threshold not applicable to seal type static: ask for recovery_shares and recovery_threshold"
+                        .into(),
+                ));
+            }
+            SealKind::Shamir => {
+                let (shares, threshold) = wanted.unseal.unwrap_or_default();
+                Init::Shamir { shares, threshold }
+            }
+            SealKind::Static(key) => {
+                Init::Static { key: key.duplicate(), recovery: wanted.recovery }
+            }
+        };
+        self.barrier.initialize(init, self.clock.now_millis()).await.map_err(|err| match err {
+            InitError::AlreadyInitialized => {
+                SealError::Invalid("Vault is already initialized".into())
+            }
+            InitError::Broken(err) => err.into(),
+            err => SealError::Invalid(chain(&err)),
+        })
+    }
+
+    /// Takes one share, as hex or base64.
+    pub async fn unseal(self: &Arc<Self>, share: &str) -> Result<SealView, SealError> {
+        let share = UnsealShare::parse(share).map_err(UnsealError::Share)?;
+        let before = self.barrier.seal_status().await?;
+        if !before.initialized {
+            return Err(SealError::Invalid("Vault is not initialized".into()));
+        }
+        if before.sealed && self.barrier.unseal(share).await? == UnsealProgress::Unsealed {
+            self.opened().await?;
+        }
+        self.seal_view().await
+    }
+
+    /// Forgets the shares given so far.
+    pub async fn reset_unseal(&self) -> Result<SealView, SealError> {
+        let status = self.barrier.seal_status().await?;
+        if !status.initialized {
+            return Err(SealError::Invalid("Vault is not initialized".into()));
+        }
+        if !status.sealed {
+            return Err(SealError::Invalid("vault is unsealed".into()));
+        }
+        self.barrier.reset_unseal().await?;
+        self.seal_view().await
+    }
+
+    /// Opens the barrier with the key from the configuration, where there is one.
+    pub async fn auto_unseal(self: &Arc<Self>) -> Result<(), SealError> {
+        let SealKind::Static(key) = &self.settings.seal else { return Ok(()) };
+        let status = self.barrier.seal_status().await?;
+        if status.initialized && status.sealed {
+            self.barrier.unseal_with_static_key(key).await?;
+            self.opened().await?;
+        }
+        Ok(())
+    }
+
+    /// Closes: calls that run are waited for, then every key, table and engine leaves memory.
+    pub async fn seal(&self) -> Result<(), HandleError> {
+        self.barrier.seal().await.map_err(from_barrier)?;
+        self.cache.clear();
+        self.engines.set_cache_key(None);
+        tracing::info!("sealed");
+        Ok(())
+    }
+
+    /// Makes a token that may do anything and never ends; `id` chooses it, in dev mode.
+    pub async fn make_root_token(
+        &self,
+        id: Option<Zeroizing<String>>,
+    ) -> Result<Zeroizing<String>, SealError> {
+        let txn = self.barrier.begin().await?;
+        let root = NewToken {
+            id,
+            policies: vec![PolicyName::ROOT.to_owned()],
+            path: "auth/token/root".to_owned(),
+            display_name: "root".to_owned(),
+            meta: None,
+            num_uses: 0,
+            ttl: None,
+            explicit_max_ttl: 0,
+            period: 0,
+            renewable: false,
+            parent: None,
+        };
+        let (token, _) = self.tokens.create(&txn, root, self.clock.now_millis()).await?;
+        txn.commit().await.map_err(from_commit)?;
+        Ok(token)
+    }
+
+    /// What follows when the barrier opens. If it fails, the barrier is closed again.
+    async fn opened(&self) -> Result<(), SealError> {
+        let result = self.open_up().await;
+        if let Err(err) = &result {
+            tracing::error!(error = %chain(err), "unsealed, but not able to serve: sealing again");
+            self.seal().await?;
+        } else {
+            tracing::info!("unsealed");
+        }
+        Ok(result?)
+    }
+
+    async fn open_up(&self) -> Result<(), HandleError> {
+        let key = self.barrier.derive("compiled-code").map_err(from_barrier)?;
+        self.engines.set_cache_key(Some(*key));
+        self.cache.open(&self.barrier).await?;
+        // The first time, and after a crash in the middle of the first time.
+        let txn = self.barrier.begin().await.map_err(from_barrier)?;
+        if !mount::exists(&txn).await? {
+            self.write_first_mounts(&txn).await?;
+            policy_store::write_defaults(&txn).await?;
+            let name = hex::encode(random::bytes(&*self.random, 4)?);
+            let cluster = (format!("vault-cluster-{name}"), random::uuid(&*self.random)?);
+            let system = storage::system(&txn).await?;
+            system.put(CLUSTER, &to_json(&cluster)?).await.map_err(from_view)?;
+        }
+        txn.commit().await.map_err(from_commit)?;
+        self.mounts().await?;
+        Ok(())
+    }
+
+    async fn cluster(&self) -> Result<(String, String), HandleError> {
+        let txn = self.barrier.begin().await.map_err(from_barrier)?;
+        let system = storage::system(&txn).await?;
+        match system.get(CLUSTER).await.map_err(from_view)? {
+            Some(value) => parse_json(&value),
+            // Asked while the first unseal is still at work.
+            None => Ok(Default::default()),
+        }
+    }
+}

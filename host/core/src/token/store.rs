@@ -1,0 +1,316 @@
+//! Where tokens are kept: in the host's own records,
+//!
+//! - `token/id/<hash>`: the token's record,
+//! - `token/accessor/<accessor>`: the hash of its token,
+//! - `token/parent/<hash>/<hash of child>`: who is whose child,
+//! - `cubbyhole/<hash>/...`: what only this token can read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use host_barrier::{Barrier, Random, Transaction, View};
+
+use super::{TOKEN_CHARACTERS, TOKEN_PREFIX, Token, TokenHash, TokenRecord};
+use crate::error::HandleError;
+use crate::limits;
+use crate::random;
+use crate::storage::{self, from_barrier, from_commit, from_view, parse_json, to_json};
+
+/// Finds, makes, renews and revokes tokens.
+#[derive(Clone)]
+pub(crate) struct TokenStore {
+    barrier: Barrier,
+    random: Arc<dyn Random>,
+}
+
+/// What a new token is to be.
+pub(crate) struct NewToken {
+    /// Chosen by an operator; otherwise drawn.
+    pub(crate) id: Option<Zeroizing<String>>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) path: String,
+    pub(crate) display_name: String,
+    pub(crate) meta: Option<BTreeMap<String, String>>,
+    pub(crate) num_uses: i64,
+    /// None never ends.
+    pub(crate) ttl: Option<u64>,
+    pub(crate) explicit_max_ttl: u64,
+    pub(crate) period: u64,
+    pub(crate) renewable: bool,
+    pub(crate) parent: Option<TokenHash>,
+}
+
+impl TokenStore {
+    pub(crate) fn new(barrier: Barrier, random: Arc<dyn Random>) -> Self {
+        Self { barrier, random }
+    }
+
+    /// The name under which a token's record would be. HMAC-SHA-256 under a key of the barrier:
+    /// who reads the file, or the record, cannot go back to the token, nor guess one offline.
+    pub(crate) fn hash(&self, token: &str) -> Result<TokenHash, HandleError> {
+        let key = self.barrier.derive("token-hash").map_err(from_barrier)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*key);
+        Ok(TokenHash(hex::encode(hmac::sign(&key, token.as_bytes()))))
+    }
+
+    /// The record under `hash`, in whatever state it is.
+    pub(crate) async fn find(
+        &self,
+        txn: &Transaction,
+        hash: &TokenHash,
+    ) -> Result<Option<TokenRecord>, HandleError> {
+        let system = storage::system(txn).await?;
+        match system.get(&id_key(hash)).await.map_err(from_view)? {
+            Some(value) => parse_json(&value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The token, if it is there and its time has not come. Its uses are not looked at.
+    pub(crate) async fn lookup(
+        &self,
+        txn: &Transaction,
+        token: &str,
+        now_millis: u64,
+    ) -> Result<Option<Token>, HandleError> {
+        let hash = self.hash(token)?;
+        let record = self.find(txn, &hash).await?;
+        let record = record.filter(|record| !record.is_expired(now_millis));
+        Ok(record.map(|record| Token { hash, record }))
+    }
+
+    /// As [`TokenStore::lookup`], for a token that is to be used: its ancestors must be in force,
+    /// too, since a token ends with the one that made it.
+    pub(crate) async fn in_force(
+        &self,
+        txn: &Transaction,
+        token: &str,
+        now_millis: u64,
+    ) -> Result<Option<Token>, HandleError> {
+        let Some(token) = self.lookup(txn, token, now_millis).await? else { return Ok(None) };
+        let mut parent = token.record.parent.clone();
+        while let Some(hash) = parent {
+            match self.find(txn, &hash).await? {
+                Some(record) if !record.is_expired(now_millis) => parent = record.parent,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(token))
+    }
+
+    /// The token behind an accessor, if it is in force.
+    pub(crate) async fn by_accessor(
+        &self,
+        txn: &Transaction,
+        accessor: &str,
+        now_millis: u64,
+    ) -> Result<Option<Token>, HandleError> {
+        // Ours are letters and digits: anything else names no record and must not name another.
+        if accessor.is_empty() || !accessor.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Ok(None);
+        }
+        let system = storage::system(txn).await?;
+        let Some(value) = system.get(&accessor_key(accessor)).await.map_err(from_view)? else {
+            return Ok(None);
+        };
+        let hash: TokenHash = parse_json(&value)?;
+        let record = self.find(txn, &hash).await?;
+        let record = record.filter(|r| !r.is_expired(now_millis) && !r.is_spent());
+        Ok(record.map(|record| Token { hash, record }))
+    }
+
+    /// All accessors, sorted.
+    pub(crate) async fn accessors(&self, txn: &Transaction) -> Result<Vec<String>, HandleError> {
+        storage::list_all(&storage::system(txn).await?, "token/accessor/").await
+    }
+
+    /// Makes a token in `txn`. The text of it is returned here and kept nowhere.
+    pub(crate) async fn create(
+        &self,
+        txn: &Transaction,
+        new: NewToken,
+        now_millis: u64,
+    ) -> Result<(Zeroizing<String>, TokenRecord), HandleError> {
+        let token = match new.id {
+            Some(id) => id,
+            None => Zeroizing::new(format!(
+                "{TOKEN_PREFIX}{}",
+                *random::base62(&*self.random, TOKEN_CHARACTERS)?
+            )),
+        };
+        let hash = self.hash(&token)?;
+        if self.find(txn, &hash).await?.is_some() {
+            return Err(HandleError::Invalid("cannot create a token with a duplicate ID".into()));
+        }
+        let accessor = random::base62(&*self.random, TOKEN_CHARACTERS)?.to_string();
+        let record = TokenRecord {
+            accessor,
+            policies: new.policies,
+            path: new.path,
+            display_name: new.display_name,
+            meta: new.meta,
+            num_uses: new.num_uses,
+            issued_millis: now_millis,
+            expires_millis: new.ttl.map(|ttl| crate::ttl::moment(now_millis, ttl)),
+            creation_ttl: new.ttl.unwrap_or(0),
+            explicit_max_ttl: new.explicit_max_ttl,
+            period: new.period,
+            renewable: new.renewable,
+            parent: new.parent,
+            last_renewal_millis: None,
+        };
+        let system = storage::system(txn).await?;
+        write_record(&system, &hash, &record).await?;
+        let accessor_key = accessor_key(&record.accessor);
+        system.put(&accessor_key, &to_json(&hash)?).await.map_err(from_view)?;
+        if let Some(parent) = &record.parent {
+            system.put(&child_key(parent, &hash), b"").await.map_err(from_view)?;
+        }
+        Ok((token, record))
+    }
+
+    /// Writes a changed record in `txn`.
+    pub(crate) async fn update(&self, txn: &Transaction, token: &Token) -> Result<(), HandleError> {
+        write_record(&storage::system(txn).await?, &token.hash, &token.record).await
+    }
+
+    /// Spends one use, durably. Of many at once on the last use, one comes through.
+    pub(crate) async fn spend(&self, hash: &TokenHash) -> Result<(), HandleError> {
+        self.in_commits(|txn| async move {
+            let mut record = match self.find(&txn, hash).await? {
+                Some(record) if !record.is_spent() => record,
+                _ => return Err(HandleError::InvalidToken),
+            };
+            record.num_uses = match record.num_uses {
+                0 => return Ok(()),
+                1 => -1,
+                left => left - 1,
+            };
+            write_record(&storage::system(&txn).await?, hash, &record).await
+        })
+        .await
+    }
+
+    /// Revokes a token and all that came of it, children first, in as many commits as it takes.
+    pub(crate) async fn revoke_tree(&self, root: &TokenHash) -> Result<(), HandleError> {
+        loop {
+            let done = self.in_commits(|txn| async move {
+                let system = storage::system(&txn).await?;
+                let leaves = leaves_below(&system, root).await?;
+                for leaf in &leaves {
+                    self.remove(&system, leaf).await?;
+                }
+                Ok(leaves.contains(root))
+            });
+            if done.await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Revokes a token alone, in `txn`; its children become orphans.
+    pub(crate) async fn revoke_orphan(
+        &self,
+        txn: &Transaction,
+        hash: &TokenHash,
+    ) -> Result<(), HandleError> {
+        let system = storage::system(txn).await?;
+        for child in children(&system, hash).await? {
+            if let Some(mut record) = self.find(txn, &child).await? {
+                record.parent = None;
+                write_record(&system, &child, &record).await?;
+            }
+            system.delete(&child_key(hash, &child)).await.map_err(from_view)?;
+        }
+        self.remove(&system, hash).await
+    }
+
+    /// Takes away one token's records and its cubbyhole. It has no children any more.
+    async fn remove(&self, system: &View, hash: &TokenHash) -> Result<(), HandleError> {
+        let Some(value) = system.get(&id_key(hash)).await.map_err(from_view)? else {
+            return Ok(());
+        };
+        let record: TokenRecord = parse_json(&value)?;
+        storage::delete_tree(system, &cubbyhole_prefix(hash)).await?;
+        if let Some(parent) = &record.parent {
+            system.delete(&child_key(parent, hash)).await.map_err(from_view)?;
+        }
+        system.delete(&accessor_key(&record.accessor)).await.map_err(from_view)?;
+        system.delete(&id_key(hash)).await.map_err(from_view)
+    }
+
+    /// Runs `change` in a transaction of its own, again where others came between.
+    async fn in_commits<T, Change>(
+        &self,
+        change: impl Fn(Transaction) -> Change,
+    ) -> Result<T, HandleError>
+    where
+        Change: Future<Output = Result<T, HandleError>>,
+    {
+        for _ in 0..limits::MAX_TRIES {
+            let txn = self.barrier.begin().await.map_err(from_barrier)?;
+            match change(txn.clone()).await {
+                Ok(value) => match txn.commit().await.map_err(from_commit) {
+                    Ok(_) => return Ok(value),
+                    Err(HandleError::Conflict) => {}
+                    Err(err) => return Err(err),
+                },
+                Err(HandleError::Conflict) => {}
+                Err(err) => return Err(err),
+            }
+        }
+        Err(HandleError::Contended)
+    }
+}
+
+/// Where a token's cubbyhole is in the host's own records.
+pub(crate) fn cubbyhole_prefix(hash: &TokenHash) -> String {
+    format!("cubbyhole/{}/", hash.as_str())
+}
+
+/// Up to a batch of tokens below `root` that have no children, or `root` itself when it has none.
+async fn leaves_below(system: &View, root: &TokenHash) -> Result<Vec<TokenHash>, HandleError> {
+    let mut leaves = Vec::new();
+    let mut unvisited = vec![root.clone()];
+    while let Some(hash) = unvisited.pop() {
+        let below = children(system, &hash).await?;
+        if below.is_empty() {
+            leaves.push(hash);
+            if leaves.len() == limits::REVOKE_BATCH {
+                break;
+            }
+        }
+        unvisited.extend(below);
+    }
+    Ok(leaves)
+}
+
+/// The direct children of a token.
+async fn children(system: &View, parent: &TokenHash) -> Result<Vec<TokenHash>, HandleError> {
+    let prefix = format!("token/parent/{}/", parent.as_str());
+    let keys = storage::list_all(system, &prefix).await?;
+    Ok(keys.into_iter().map(TokenHash).collect())
+}
+
+async fn write_record(
+    system: &View,
+    hash: &TokenHash,
+    record: &TokenRecord,
+) -> Result<(), HandleError> {
+    system.put(&id_key(hash), &to_json(record)?).await.map_err(from_view)
+}
+
+fn id_key(hash: &TokenHash) -> String {
+    format!("token/id/{}", hash.as_str())
+}
+
+fn accessor_key(accessor: &str) -> String {
+    format!("token/accessor/{accessor}")
+}
+
+fn child_key(parent: &TokenHash, child: &TokenHash) -> String {
+    format!("token/parent/{}/{}", parent.as_str(), child.as_str())
+}
