@@ -3,6 +3,7 @@
 //! Plain paths are found by hash, prefixes by bisection, patterns with `+` by their segments; none by trying all.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -89,10 +90,12 @@ impl Acl {
                 };
                 let mut permissions = rule.permissions.clone();
                 permissions.grants = vec![(policy.name.clone(), permissions.capabilities)];
-                merged
-                    .entry(Pattern::new(&path))
-                    .and_modify(|known| known.merge(permissions.clone()))
-                    .or_insert(permissions);
+                match merged.entry(Pattern::new(&path)) {
+                    Entry::Occupied(mut known) => known.get_mut().merge(permissions),
+                    Entry::Vacant(free) => {
+                        free.insert(permissions);
+                    }
+                }
             }
         }
         Self(Rules::Merged(MergedRules::new(merged)))
