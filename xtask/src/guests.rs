@@ -187,7 +187,12 @@ impl Workshop {
             .env("GOARCH", "wasm")
             .env("GOTOOLCHAIN", "local")
             // The bindings reach `runtime.sbrk` by name, which the linker refuses otherwise.
-            .args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false"])
+            .args([
+                "build",
+                "-buildmode=c-shared",
+                "-trimpath",
+                "-buildvcs=false",
+            ])
             .arg("-ldflags=-s -w -checklinkname=0")
             .arg("-o")
             .arg(&core)
