@@ -218,6 +218,8 @@ impl Workshop {
             .args(["-m", "ziglang", "cc", "-target", "wasm32-wasi"])
             .args(["-mexec-model=reactor", "-std=c17", "-Os"])
             .args(["-Wall", "-Wextra", "-Werror", "-Wl,--strip-all"])
+            // The host zeroes the memory after each call, and zig would have a stack of 16 MiB.
+            .arg("-Wl,-z,stack-size=65536")
             .arg("-I")
             .arg(&generated)
             .arg(self.sources.join("notes.c"))
