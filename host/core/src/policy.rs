@@ -26,7 +26,6 @@ use std::fmt;
 
 pub(crate) use acl::{Acl, Asked};
 pub(crate) use capabilities::Capabilities;
-pub(crate) use pattern::TemplateValues;
 
 use limits::{MAX_NAME_BYTES, MAX_POLICY_BYTES, MAX_RULES, MAX_SEGMENTS};
 use rule::Rule;
@@ -108,6 +107,10 @@ path "identity/oidc/provider/+/authorize" {
 "#;
 
 /// What the policy `response-wrapping` says: the one policy of a wrapping token, given to no other.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "wrapping tokens come with wrapping")
+)]
 pub(crate) const RESPONSE_WRAPPING_POLICY_TEXT: &str = r#"path "cubbyhole/response" {
   capabilities = ["create", "read"]
 }
@@ -164,11 +167,6 @@ impl PolicyName {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether this is the policy that allows everything.
-    pub(crate) fn is_root(&self) -> bool {
-        self.0 == Self::ROOT
-    }
 }
 
 impl fmt::Display for PolicyName {
@@ -210,12 +208,8 @@ impl Policy {
         })
     }
 
-    /// What it is called.
-    pub(crate) fn name(&self) -> &PolicyName {
-        &self.name
-    }
-
     /// Whether a rule depends on who asks, so that an [`Acl`] made from it serves one entity only.
+    #[cfg_attr(not(test), expect(dead_code, reason = "entities come with identity"))]
     pub(crate) fn is_templated(&self) -> bool {
         self.rules.iter().any(|rule| rule.path.is_templated())
     }

@@ -51,6 +51,10 @@ pub(crate) struct Decision<'a> {
 
 impl<'a> Decision<'a> {
     /// The policies that allowed it, for the audit; none if it is not allowed.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "audit entries come with audit devices")
+    )]
     pub(crate) fn granting_policies(&self) -> impl Iterator<Item = &'a PolicyName> + use<'a> {
         let needed = self.needed;
         let grants = if self.allowed { self.grants } else { &[] };
