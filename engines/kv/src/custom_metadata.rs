@@ -79,12 +79,14 @@ fn merge(
     Err(Error::invalid(text + "\n\n"))
 }
 
-/// A scalar as text: a number keeps its digits.
+/// A scalar as text, as Vault writes it: a number keeps its digits, true is 1.
 fn scalar_text(json: &str) -> Option<String> {
     match json.as_bytes().first()? {
         b'"' => serde_json::from_str(json).ok(),
         b'{' | b'[' => None,
         b'n' => Some(String::new()),
+        b't' => Some("1".to_owned()),
+        b'f' => Some("0".to_owned()),
         _ => Some(json.to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 //! Only objects are taken apart, and only those that must be; all other text is copied as it
 //! stands. So a number stays as it was written, and a patch costs what it touches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coffer_sdk::Error;
 use serde_json::value::RawValue;
@@ -45,8 +45,7 @@ fn merge_into(
     };
     let levels = levels.checked_sub(1).ok_or_else(too_deep)?;
     let target_members = target.map_or(Ok(None), members)?.unwrap_or_default();
-    let names: std::collections::BTreeSet<&String> =
-        target_members.keys().chain(patch_members.keys()).collect();
+    let names: BTreeSet<&String> = target_members.keys().chain(patch_members.keys()).collect();
     write_object(merged, names, |merged, name| {
         let old = target_members.get(name).map(|value| value.get());
         match (old, patch_members.get(name).map(|value| value.get())) {

@@ -133,6 +133,16 @@ impl Record {
         };
         let record: Self = serde_json::from_slice(&stored)
             .map_err(|error| Error::internal(format!("the record of a key is damaged: {error}")))?;
+        let count = record.versions.len() as u64;
+        let first = match count {
+            0 => 0,
+            _ => record.oldest.max(1),
+        };
+        if first.checked_add(count.saturating_sub(1)) != Some(record.current) {
+            return Err(Error::internal(
+                "the record of a key is damaged: its versions are not consecutive",
+            ));
+        }
         Ok(Self { latest, ..record })
     }
 
@@ -305,7 +315,9 @@ mod tests {
 
     #[test]
     fn a_damaged_record_is_an_error_and_no_panic() {
-        for stored in ["", "\n", "{}", "{\n}", "[]\n{}", "\u{0}"] {
+        let gap = r#"{"created":0,"updated":0,"current":3,"versions":[{"created":0}]}"#;
+        let excess = r#"{"created":0,"updated":0,"current":0,"versions":[{"created":0}]}"#;
+        for stored in ["", "\n", "{}", "{\n}", "[]\n{}", "\u{0}", gap, excess] {
             let error = Record::parse(stored.into()).unwrap_err();
             assert!(matches!(error, Error::Internal(_)), "{stored:?}");
         }

@@ -5,6 +5,8 @@ mod data;
 mod metadata;
 mod versions;
 
+use std::collections::BTreeMap;
+
 use coffer_sdk::{Answer, Engine, Error, Field, Host, Operation, Path, Request, Response};
 use serde::Serialize;
 
@@ -158,11 +160,11 @@ pub(crate) static ENGINE: Engine = Engine::secrets(
         "{path...}",
         "Any other path is a mistake, and the answer says which.",
     )
-    .read("", wrong_path)
-    .write("", wrong_path)
-    .patch("", wrong_path)
-    .delete("", wrong_path)
-    .list("", wrong_path),
+    .read("Nothing is here.", wrong_path)
+    .write("Nothing is here.", wrong_path)
+    .patch("Nothing is here.", wrong_path)
+    .delete("Nothing is here.", wrong_path)
+    .list("Nothing is here.", wrong_path),
 ]);
 
 /// Most often somebody who addresses version 2 as if it were version 1. Clients show the warning.
@@ -193,7 +195,7 @@ fn wrong_path(_: &Host, request: &Request) -> Answer {
 #[derive(Serialize)]
 struct VersionMetadata<'r> {
     created_time: String,
-    custom_metadata: Option<&'r std::collections::BTreeMap<String, String>>,
+    custom_metadata: Option<&'r BTreeMap<String, String>>,
     deletion_time: String,
     destroyed: bool,
     version: u64,
@@ -213,7 +215,7 @@ impl<'r> VersionMetadata<'r> {
 }
 
 /// Empty custom metadata shows as null.
-fn some_custom_metadata(record: &Record) -> Option<&std::collections::BTreeMap<String, String>> {
+fn some_custom_metadata(record: &Record) -> Option<&BTreeMap<String, String>> {
     Some(&record.custom_metadata).filter(|texts| !texts.is_empty())
 }
 

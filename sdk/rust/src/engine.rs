@@ -59,16 +59,12 @@ impl Engine {
         self
     }
 
-    /// The path that a request goes to: an exact match, or else one without its last slash, which
-    /// the host adds to every list.
+    /// The path that a request goes to.
     pub(crate) fn find(&self, path: &str) -> Option<&'static Path> {
-        let best = |path: &str| {
-            self.paths
-                .iter()
-                .filter(|declared| pattern::matches(declared.pattern, path, |_, _| {}))
-                .min_by(|a, b| pattern::precedence(a.pattern, b.pattern))
-        };
-        best(path).or_else(|| best(path.strip_suffix('/')?))
+        self.paths
+            .iter()
+            .filter(|declared| pattern::matches(declared.pattern, path, |_, _| {}))
+            .min_by(|a, b| pattern::precedence(a.pattern, b.pattern))
     }
 
     pub(crate) fn run_initialize(
@@ -121,8 +117,9 @@ impl<F: Fn(&Options) -> &'static Engine> Choose for F {
 /// A pattern of paths, and what may be done there.
 ///
 /// `roles/{name}` has a name for one segment; `data/{path...}` takes what follows the slash,
-/// slashes included, or nothing. At each segment a literal wins over `{name}`, and that over
-/// `{path...}`.
+/// slashes included, or nothing, and only literals may come after it. At each segment a literal
+/// wins over `{name}`, and that over `{path...}`. A slash at the end of a path, which every list
+/// has, is passed over but where `{path...}` takes it.
 #[derive(Clone, Copy)]
 pub struct Path {
     pub(crate) pattern: &'static str,
@@ -307,40 +304,40 @@ pub struct Field {
     pub(crate) secret: bool,
 }
 
-/// What the host makes of a field's value. In brackets what the handler then finds in the JSON.
+/// What the host makes of a field's value; after the arrow, what the handler then finds as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
-    /// Text. [string]
+    /// Text -> string.
     Text,
-    /// Text in lower case. [string]
+    /// Text in lower case -> string.
     LowercaseText,
-    /// A whole number, also as decimal text. [number]
+    /// A whole number, also as decimal text -> number.
     Integer,
-    /// Also `"true"`, `"1"`, 0. [boolean]
+    /// Also `"true"`, `"1"`, 0 -> boolean.
     Boolean,
-    /// RFC 3339, or seconds since 1970. [string]
+    /// RFC 3339, or seconds since 1970 -> number of milliseconds since 1970.
     Timestamp,
-    /// [object]
+    /// An object -> object.
     Object,
     /// Anything, as it came.
     Any,
-    /// Base64. [string]
+    /// Base64 -> string.
     Bytes,
-    /// A number of seconds, or Go's duration text, days too. [number]
+    /// A number of seconds, or Go's duration text, days too -> number.
     Seconds,
-    /// As [`Seconds`](Self::Seconds), and may be negative. [number]
+    /// As [`Seconds`](Self::Seconds), and may be negative -> number.
     SignedSeconds,
-    /// An array or one string, never split. [array of strings]
+    /// An array or one string, never split -> array of strings.
     TextList,
-    /// Also `a,b`. [array of strings]
+    /// Also `a,b` -> array of strings.
     CommaList,
-    /// Also `1,2`. [array of numbers]
+    /// Also `1,2` -> array of numbers.
     IntegerList,
-    /// Also `k=v` texts. [object of strings]
+    /// Also `k=v` texts -> object of strings.
     TextMap,
-    /// A URL or DSN; a password written in it arrives as a secret. [string with `{{password}}`]
+    /// A URL or DSN; a password written in it arrives as a secret -> string with `{{password}}`.
     ConnectionString,
-    /// PEM blocks; private keys arrive as secrets. [string]
+    /// PEM blocks; private keys arrive as secrets -> string.
     Pem,
 }
 

@@ -1,8 +1,9 @@
 //! What a handler is asked.
 //!
 //! The host has already checked the request against the declaration: required fields are there,
-//! and each is of its declared type, whatever the client wrote. The getters therefore name the
-//! type only once more; where one does not fit, the declaration says something else.
+//! and each is of its declared type, whatever the client wrote. What the path captured is a field
+//! too, if there is a field of that name. The getters therefore name the type only once more; where
+//! one does not fit, the declaration says something else.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,25 +110,22 @@ pub struct RawBody {
 }
 
 impl Request {
-    /// What the pattern's `{name}` stands for; empty if the pattern has no such name.
+    /// What the pattern's `{name}` stands for, as it came; empty if the pattern has no such name.
     pub fn param(&self, name: &str) -> &str {
         lookup(&self.params, name).map_or("", String::as_str)
     }
 
-    /// A text: of the path, or a field that must be there.
+    /// A text: a field that must be there, or else what the path captured.
     pub fn text(&self, name: &str) -> Result<String, Error> {
-        match lookup(&self.params, name) {
-            Some(text) => Ok(text.clone()),
-            None => self.required(name),
+        match (self.raw(name), lookup(&self.params, name)) {
+            (None, Some(text)) => Ok(text.clone()),
+            _ => self.required(name),
         }
     }
 
-    /// A whole number: of the path, or a field that must be there.
+    /// A whole number that must be there.
     pub fn integer(&self, name: &str) -> Result<i64, Error> {
-        match lookup(&self.params, name) {
-            Some(text) => text.parse().map_err(|_| unfit(name)),
-            None => self.required(name),
-        }
+        self.required(name)
     }
 
     /// A boolean that must be there.
@@ -153,7 +151,7 @@ impl Request {
     /// A field of any type that must be there.
     pub fn required<'r, T: Deserialize<'r>>(&'r self, name: &str) -> Result<T, Error> {
         self.optional(name)?
-            .ok_or_else(|| Error::invalid(format!("missing field {name:?}")))
+            .ok_or_else(|| Error::invalid(format!("missing {name}")))
     }
 
     /// A field of any type, if it was sent and is not null.
@@ -291,7 +289,7 @@ mod tests {
             id: String::new(),
             operation: Operation::Update,
             path: "roles/a".into(),
-            params: vec![("name".into(), "a".into()), ("size".into(), "7".into())],
+            params: vec![("name".into(), "Ann".into()), ("size".into(), "007".into())],
             data: data.into(),
             secrets: Vec::new(),
             headers: Vec::new(),
@@ -320,13 +318,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_path_captured_is_read_like_a_field() {
-        let request = request("{}").unwrap();
-        assert_eq!(request.param("name"), "a");
-        assert_eq!(request.param("other"), "");
-        assert_eq!(request.text("name").unwrap(), "a");
-        assert_eq!(request.integer("size").unwrap(), 7);
-        let error = request.integer("name").unwrap_err();
+    fn what_the_path_captured_is_text_unless_it_is_a_field() {
+        let sent = request(r#"{"size":7}"#).unwrap();
+        assert_eq!(sent.param("size"), "007");
+        assert_eq!(sent.integer("size").unwrap(), 7);
+        assert_eq!(sent.text("name").unwrap(), "Ann");
+        let lowered = request(r#"{"name":"ann"}"#).unwrap();
+        assert_eq!(lowered.text("name").unwrap(), "ann");
+        assert_eq!(lowered.param("other"), "");
+        let error = lowered.integer("name").unwrap_err();
         assert_eq!(
             error.to_string(),
             r#"error converting input for field "name""#
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn a_missing_field_is_named() {
         let error = request("{}").unwrap().text("role").unwrap_err();
-        assert_eq!(error, Error::invalid(r#"missing field "role""#));
+        assert_eq!(error, Error::invalid("missing role"));
     }
 
     #[test]

@@ -203,6 +203,44 @@ impl TestHost {
         self.host.imports.world.storage_calls.take()
     }
 
+    /// The engine's interface, a line for each thing that it declares, for a test to pin.
+    pub fn interface(&self) -> String {
+        let engine = self.engine();
+        let mut lines = format!("{}: {}\n", engine.name, engine.help);
+        for path in engine.paths {
+            let traits = [
+                (path.sudo, "sudo"),
+                (path.unauthenticated, "unauthenticated"),
+                (path.exists.is_some(), "existence check"),
+                (path.free_form, "free form"),
+                (path.raw_body, "raw body"),
+                (path.empty_segments, "empty segments"),
+            ];
+            let traits: Vec<&str> = traits
+                .iter()
+                .filter_map(|(has, name)| has.then_some(*name))
+                .collect();
+            lines += &format!("{:?} {traits:?}: {}\n", path.pattern, path.help);
+            for operation in [
+                Operation::Read,
+                Operation::Update,
+                Operation::Patch,
+                Operation::Delete,
+                Operation::List,
+            ] {
+                if let Some(served) = path.serves(operation) {
+                    let returns: Vec<&str> =
+                        served.returns.iter().map(|field| field.name).collect();
+                    lines += &format!("  {operation:?} {returns:?}: {}\n", served.summary);
+                }
+            }
+            for field in path.fields {
+                lines += &format!("  {}\n", outline(field));
+            }
+        }
+        lines
+    }
+
     fn engine(&self) -> &'static Engine {
         self.engine.choose(&self.mount.options)
     }
@@ -221,48 +259,52 @@ impl TestHost {
             other => panic!("a request's data is an object, not {other}"),
         };
         let mut params = Vec::new();
-        pattern::matches(
-            declared.pattern,
-            path.strip_suffix('/')
-                .filter(|_| !pattern::matches(declared.pattern, &path, |_, _| {}))
-                .unwrap_or(&path),
-            |name, text| params.push((name.to_owned(), text.to_owned())),
-        );
+        pattern::matches(declared.pattern, &path, |name, text| {
+            params.push((name.to_owned(), text.to_owned()));
+        });
         let mut sent = serde_json::Map::new();
         let mut secrets = Vec::new();
         for (name, value) in fields {
-            match declared.fields.iter().find(|field| field.name == name) {
+            let field = declared.fields.iter().find(|field| field.name == name);
+            let captured = params.iter().any(|(param, _)| *param == name);
+            match field {
                 None if declared.free_form => {
                     sent.insert(name, value);
                 }
-                // The host answers these with a warning.
-                None => {}
-                Some(field) if field.secret => {
-                    let text = value.as_str().expect("a secret field is sent as text");
-                    secrets.push((name, secret(text.as_bytes())));
-                }
-                Some(field) => {
+                Some(field) if !captured && hands_on(field, operation, &value) => {
                     assert!(
-                        fits(field, &value),
+                        fits(field.field_type, &value),
                         "the host hands {name:?} on as {:?}, not as {value}",
                         field.field_type
                     );
-                    sent.insert(name, value);
+                    if field.secret {
+                        let text = value.as_str().map(str::to_owned);
+                        let text = text.unwrap_or_else(|| value.to_string());
+                        secrets.push((name, secret(text.as_bytes())));
+                    } else {
+                        sent.insert(name, value);
+                    }
                 }
+                // The host answers these with a warning.
+                _ => {}
             }
         }
-        let given = |name: &str| {
-            sent.contains_key(name)
-                || params.iter().any(|(param, _)| param == name)
-                || secrets.iter().any(|(secret, _)| secret == name)
-        };
+        for (name, text) in &params {
+            if let Some(field) = declared.fields.iter().find(|field| field.name == name) {
+                let value = captured_value(field.field_type, text).ok_or_else(|| {
+                    format!("Field validation failed: error converting input for field {name:?}")
+                })?;
+                sent.insert(name.clone(), value);
+            }
+        }
         let writes = matches!(operation, Operation::Create | Operation::Update);
-        let missing = declared
-            .fields
-            .iter()
-            .find(|field| writes && field.required && !given(field.name));
+        let missing = declared.fields.iter().find(|field| {
+            let given = sent.contains_key(field.name)
+                || secrets.iter().any(|(secret, _)| secret == field.name);
+            writes && field.required && !given
+        });
         if let Some(field) = missing {
-            return Err(format!("missing required field {:?}", field.name));
+            return Err(format!("missing {}", field.name));
         }
         let data = serde_json::to_vec(&Value::Object(sent)).expect("a JSON value serializes");
         let request = Request::new(Parts {
@@ -394,29 +436,63 @@ fn refusal(status: u16, error: &str) -> Reply {
     }
 }
 
-/// Whether a field has the JSON type that the host brings it to. Null passes: it is how a client
-/// takes something back.
-fn fits(field: &Field, value: &Value) -> bool {
+fn outline(field: &Field) -> String {
+    let mut line = format!("{} {:?}", field.name, field.field_type);
+    if field.required {
+        line += ", required";
+    }
+    if field.secret {
+        line += ", secret";
+    }
+    if let Some(default) = field.default {
+        line += &format!(", default {default}");
+    }
+    if !field.allowed.is_empty() {
+        line += &format!(", one of {:?}", field.allowed);
+    }
+    line + ": " + field.description
+}
+
+/// Null counts as not sent, but where it says something.
+fn hands_on(field: &Field, operation: Operation, value: &Value) -> bool {
+    !value.is_null()
+        || operation == Operation::Patch
+        || matches!(field.field_type, FieldType::Object | FieldType::Any)
+}
+
+/// What the path captured, as a field of this type.
+fn captured_value(field_type: FieldType, text: &str) -> Option<Value> {
+    match field_type {
+        FieldType::LowercaseText => Some(text.to_lowercase().into()),
+        FieldType::Integer | FieldType::SignedSeconds => text.parse::<i64>().ok().map(Value::from),
+        FieldType::Seconds => text.parse::<u64>().ok().map(Value::from),
+        FieldType::Boolean => text.parse::<bool>().ok().map(Value::from),
+        _ => Some(text.into()),
+    }
+}
+
+/// Whether a value has the JSON type that the host brings it to, or is null.
+fn fits(field_type: FieldType, value: &Value) -> bool {
     let all = |value: &Value, fits: fn(&Value) -> bool| {
         value.as_array().is_some_and(|list| list.iter().all(fits))
     };
-    let typed = match field.field_type {
+    let typed = match field_type {
         FieldType::Any => true,
         FieldType::Text
         | FieldType::LowercaseText
-        | FieldType::Timestamp
         | FieldType::Bytes
         | FieldType::ConnectionString
         | FieldType::Pem => value.is_string(),
-        FieldType::Integer | FieldType::SignedSeconds => value.is_i64(),
+        FieldType::Integer | FieldType::SignedSeconds | FieldType::Timestamp => value.is_i64(),
         FieldType::Seconds => value.is_u64(),
         FieldType::Boolean => value.is_boolean(),
         FieldType::Object => value.is_object(),
         FieldType::TextList | FieldType::CommaList => all(value, Value::is_string),
         FieldType::IntegerList => all(value, Value::is_i64),
-        FieldType::TextMap => value
-            .as_object()
-            .is_some_and(|map| map.values().all(Value::is_string)),
+        FieldType::TextMap => value.as_object().is_some_and(|map| {
+            map.values()
+                .all(|value| value.is_string() || value.is_null())
+        }),
     };
     typed || value.is_null()
 }
