@@ -1,0 +1,228 @@
+//! Vault's clients as others wrote them, and the promises of `tests/e2e/clients` that are kept to
+//! each. The fourth, vaultrs, is a Rust crate and a part of the stories themselves.
+//!
+//! Packages come from each language's own registry, pinned by files beside the programs, and are
+//! kept under `tools` (Go's in Go's own module cache). Needed beforehand: Python 3 with `venv`,
+//! Node with `npm`, Go.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::shell::{repository, run as run_command};
+use crate::tools::{copy_into, install};
+
+/// The root token of the server that the programs use.
+const ROOT_TOKEN: &str = "root-of-the-clients";
+
+/// A client that others wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// hvac, for Python.
+    Hvac,
+    /// The client that HashiCorp's own programs are made with.
+    Go,
+    /// node-vault, for JavaScript.
+    NodeVault,
+}
+
+impl Client {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Hvac, Self::Go, Self::NodeVault];
+
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hvac => "hvac",
+            Self::Go => "vault/api",
+            Self::NodeVault => "node-vault",
+        }
+    }
+
+    /// Where its program is.
+    fn sources(self) -> PathBuf {
+        let clients = repository().join("tests/e2e/clients");
+        clients.join(match self {
+            Self::Hvac => "hvac",
+            Self::Go => "go",
+            Self::NodeVault => "node",
+        })
+    }
+}
+
+/// Clients that are installed.
+pub(crate) struct Prepared {
+    /// A Python that has hvac and pytest.
+    pub(crate) python: PathBuf,
+    /// Where Node finds node-vault.
+    node_modules: PathBuf,
+    /// Where servers of a run keep what they need.
+    servers: PathBuf,
+}
+
+/// Installs all clients under `tools`; quick where that was done before.
+pub(crate) fn prepare(tools: &Path) -> Result<Prepared> {
+    let recipe = include_str!("clients.rs");
+
+    let pins = Client::Hvac.sources().join("requirements.txt");
+    let python = install(tools, "client-hvac", &[&pins], recipe, |folder| {
+        run_command(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        run_command(
+            Command::new(folder.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                // All that is installed is pinned: nothing comes along unseen.
+                .args(["--no-deps", "--requirement"])
+                .arg(&pins),
+        )
+    })?;
+
+    let sources = Client::NodeVault.sources();
+    let pins = ["package.json", "package-lock.json", ".npmrc"].map(|name| sources.join(name));
+    let pins: [&Path; 3] = [&pins[0], &pins[1], &pins[2]];
+    let node = install(tools, "client-node", &pins, recipe, |folder| {
+        for pin in pins {
+            copy_into(folder, pin)?;
+        }
+        run_command(
+            Command::new("npm")
+                .current_dir(folder)
+                .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        )
+    })?;
+
+    let sources = Client::Go.sources();
+    let pins = [sources.join("go.mod"), sources.join("go.sum")];
+    install(tools, "client-go", &[&pins[0], &pins[1]], recipe, |_| {
+        run_command(go(&sources).args(["mod", "download"]))
+    })?;
+
+    Ok(Prepared {
+        python: python.join("bin/python"),
+        node_modules: node.join("node_modules"),
+        servers: tools.canonicalize()?.join("client-servers"),
+    })
+}
+
+/// Runs a client's program against servers of its own: one that serves, one that is sealed and one
+/// that is new. That a promise is broken is an error.
+pub(crate) fn run(prepared: &Prepared, client: Client, coffer: &Path) -> Result<()> {
+    let home = prepared.servers.join(client.name().replace('/', "-"));
+    fs::create_dir_all(&home)?;
+    let serving = Server::serving(coffer, &home)?;
+    let sealed = Server::sealed(coffer, &home)?;
+    let fresh = Server::fresh(coffer, &home, "fresh")?;
+
+    let sources = client.sources();
+    let mut program = match client {
+        Client::Hvac => {
+            let mut python = Command::new(&prepared.python);
+            python.args(["-B", "-m", "pytest"]);
+            python
+        }
+        Client::Go => {
+            let mut go = go(&sources);
+            // Never from Go's cache of results: the server may be another one.
+            go.args(["test", "-v", "-count=1", "-timeout=5m", "./..."]);
+            go
+        }
+        Client::NodeVault => {
+            let mut node = Command::new("node");
+            node.args(["--test", "--test-reporter=spec"]);
+            node.env("NODE_PATH", &prepared.node_modules);
+            node
+        }
+    };
+    program
+        .current_dir(&sources)
+        .env("VAULT_ADDR", &serving.address)
+        .env("VAULT_TOKEN", ROOT_TOKEN)
+        .env("SEALED_ADDR", &sealed.address)
+        .env("FRESH_ADDR", &fresh.address);
+    for unwanted in ["VAULT_NAMESPACE", "VAULT_WRAP_TTL", "VAULT_CACERT", "VAULT_SKIP_VERIFY"] {
+        program.env_remove(unwanted);
+    }
+    run_command(&mut program)
+        .with_context(|| format!("{}; the servers' logs are in {}", client.name(), home.display()))
+}
+
+fn go(sources: &Path) -> Command {
+    let mut go = Command::new("go");
+    // The one that is there: none is fetched for a line in go.mod.
+    go.current_dir(sources).env("GOTOOLCHAIN", "local");
+    go
+}
+
+/// A server in memory, on a port that the system chose; ended when dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Unsealed, with KV version 2 at `secret/` and [`ROOT_TOKEN`].
+    fn serving(coffer: &Path, home: &Path) -> Result<Self> {
+        let token = format!("-dev-root-token-id={ROOT_TOKEN}");
+        let flags = ["-dev", "-dev-listen-address=127.0.0.1:0", "-dev-no-store-token", &token];
+        Self::start(coffer, home, "serving", &flags)
+    }
+
+    /// Initialised, with keys that nobody keeps.
+    fn sealed(coffer: &Path, home: &Path) -> Result<Self> {
+        let server = Self::fresh(coffer, home, "sealed")?;
+        let initialized = Command::new(coffer)
+            .args(["operator", "init", "-key-shares=1", "-key-threshold=1"])
+            .env("VAULT_ADDR", &server.address)
+            .env_remove("VAULT_TOKEN")
+            .env("HOME", home)
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(initialized.success(), "coffer operator init failed: {initialized}");
+        Ok(server)
+    }
+
+    /// Not initialised.
+    fn fresh(coffer: &Path, home: &Path, name: &str) -> Result<Self> {
+        let config = home.join(name).with_extension("hcl");
+        let listener = "listener \"tcp\" {\n  address = \"127.0.0.1:0\"\n  tls_disable = true\n}";
+        fs::write(&config, format!("storage \"inmem\" {{}}\n{listener}\n"))?;
+        let config = format!("-config={}", config.display());
+        Self::start(coffer, home, name, &[&config])
+    }
+
+    fn start(coffer: &Path, home: &Path, name: &str, flags: &[&str]) -> Result<Self> {
+        let log = File::create(home.join(name).with_extension("log"))?;
+        let mut child = Command::new(coffer)
+            .arg("server")
+            .args(flags)
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", coffer.display()))?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        let mut server = Self { child, address: String::new() };
+        let mut lines = BufReader::new(stdout).lines();
+        let host = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, after) = line.split_once("http://")?;
+            let end = after.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
+            Some(after[..end.unwrap_or(after.len())].to_owned())
+        });
+        // The rest is read to its end, so that the server never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let host = host.with_context(|| format!("the {name} server did not say where it listens"))?;
+        server.address = format!("http://{host}");
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
