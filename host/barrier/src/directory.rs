@@ -1,8 +1,9 @@
 //! Directories: which names there are, kept so that writers rarely meet.
 //!
-//! Each name has an entry (`Dirent`) in its directory's range, with the name sealed in it. Each directory that has names has a stamp, an empty
-//! record that is put again whenever a name in it appears or vanishes. A directory's own name is an entry of its parent, with a `/` at its
-//! end, as long as the directory has names. There are no counters: a counter would be read and written by everybody.
+//! Each name has an entry (`Dirent`) in its directory's range, with the name sealed in it. Each directory
+//! that has names has a stamp, an empty record that is put again whenever a name in it appears or vanishes. A
+//! directory's own name is an entry of its parent, with a `/` at its end, as long as the directory has names.
+//! There are no counters: a counter would be read and written by everybody.
 //!
 //! The law, in every committed state:
 //! - a value has an entry, and an entry without `/` has a value;
@@ -11,19 +12,23 @@
 //!
 //! How it is kept, and what the commit checks for it:
 //!
-//! **Putting a value.** If the name has an entry, that entry is checked, and only the value is written: overwriting changes no directory. If
-//! not, the entry and the stamp are put blindly, and so for each directory above, until one that has an entry; that one is checked.
-//! Nothing of this needs "was absent" to hold: had the name appeared meanwhile, the same puts would be right. So creators in one
-//! directory do not conflict, not even if they create the directory.
+//! **Putting a value.** If the name has an entry, that entry is checked, and only the value is written:
+//! overwriting changes no directory. If not, the entry and the stamp are put blindly, and so for each
+//! directory above, until one that has an entry; that one is checked. Nothing of this needs "was absent" to
+//! hold: had the name appeared meanwhile, the same puts would be right. So creators in one directory do not
+//! conflict, not even if they create the directory.
 //!
-//! **Deleting a value.** If the name has no entry, that absence is checked (in a serial order the other's put might come first). If it has one:
-//! the value and the entry go, the stamp is put. Was it the last? Another entry that stays is looked for, the next one in the range, around
-//! its end. If this transaction made one, good. If the snapshot has one, that one is checked: as long as it is there, the directory is not empty, whoever
-//! else deletes or creates. If there is none, the stamp is checked, so that nobody may have created or deleted anything here meanwhile; then the stamp goes as
-//! well as the directory's own entry in its parent, for which the same is asked again. A creator that came too late finds the
-//! directory's entry, which it checked, gone. So deletions conflict only where they would empty a directory.
+//! **Deleting a value.** If the name has no entry, that absence is checked (in a serial order the other's put
+//! might come first). If it has one: the value and the entry go, the stamp is put. Was it the last? Another
+//! entry that stays is looked for, the next one in the range, around its end. If this transaction made one,
+//! good. If the snapshot has one, that one is checked: as long as it is there, the directory is not empty,
+//! whoever else deletes or creates. If there is none, the stamp is checked, so that nobody may have created
+//! or deleted anything here meanwhile; then the stamp goes as well as the directory's own entry in its
+//! parent, for which the same is asked again. A creator that came too late finds the directory's entry, which
+//! it checked, gone. So deletions conflict only where they would empty a directory.
 //!
-//! **Listing.** One range is read, and the stamp is checked for all of it: whatever name appears or vanishes changes the stamp. No entry is checked by itself.
+//! **Listing.** One range is read, and the stamp is checked for all of it: whatever name appears or vanishes
+//! changes the stamp. No entry is checked by itself.
 //!
 //! A transaction's own writes come before its snapshot in all of this.
 

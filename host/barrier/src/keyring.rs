@@ -10,12 +10,13 @@
 //! ```
 //!
 //! Invariants
-//! - There is one term at a time, and its key wraps the keys of every mount. [`rotate`] makes a new term, wraps every mount's keys
-//!   anew and gives each a new generation, in one commit; with it the old term's key is gone, since nothing is left that it opens.
-//! - A generation belongs to the term in which it was made and seals only while that lasts. Older ones open what they sealed.
-//!   So what is counted for the term bounds what any one data key has sealed.
-//! - Nothing here is read but through a transaction's snapshot: keys that were opened are cached by the revision of
-//!   their record, so another node's rotation is seen like any other write.
+//! - There is one term at a time, and its key wraps the keys of every mount. [`rotate`] makes a new term,
+//!   wraps every mount's keys anew and gives each a new generation, in one commit; with it the old term's key
+//!   is gone, since nothing is left that it opens.
+//! - A generation belongs to the term in which it was made and seals only while that lasts. Older ones open
+//!   what they sealed. So what is counted for the term bounds what any one data key has sealed.
+//! - Nothing here is read but through a transaction's snapshot: keys that were opened are cached by the
+//!   revision of their record, so another node's rotation is seen like any other write.
 //!
 //! A wrapped key is bound to its record and carries commitments: see `wrap`.
 
@@ -300,7 +301,8 @@ pub struct KeyStatus {
 }
 
 impl KeyStatus {
-    /// Nine tenths of the term's allowance are used: whoever keeps the clock should rotate. At the end of it commits are refused.
+    /// Nine tenths of the term's allowance are used: whoever keeps the clock should rotate. At the end of it
+    /// commits are refused.
     pub fn wants_rotation(&self) -> bool {
         self.encryptions >= limits::TERM_ENCRYPTIONS / 10 * 9
     }
@@ -614,7 +616,8 @@ async fn rotation(
     let stamp = StoreKey::only(Table::MountKeyStamp);
     let keyring = StoreKey::only(Table::Keyring);
     let mut batch = WriteBatch {
-        // A mount that is created meanwhile is seen by the stamp, one that is destroyed by its own record below.
+        // A mount that is created meanwhile is seen by the stamp, one that is destroyed by its own record
+        // below.
         checks: vec![
             (keyring, Some(keyring_revision)),
             (

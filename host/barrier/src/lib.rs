@@ -1,7 +1,8 @@
 //! Sealed, transactional storage: everything that touches key material or disk.
 //!
-//! A [`Barrier`] stores records that nobody reads without its keys. Unsealed, it hands out [`Transaction`]s; a transaction opens
-//! [`View`]s, each on the records of one mount; and a commit writes everything or nothing.
+//! A [`Barrier`] stores records that nobody reads without its keys. Unsealed, it hands out [`Transaction`]s;
+//! a transaction opens [`View`]s, each on the records of one mount; and a commit writes everything or
+//! nothing.
 //!
 //! ```text
 //! view.rs          a mount's records                       names.rs     keys, and where records lie
@@ -12,14 +13,16 @@
 //! ```
 //!
 //! Invariants of the crate
-//! - While sealed there is no key in memory: only `SealState::Unsealed` owns one, and [`Barrier::seal`] returns when the last is gone.
+//! - While sealed there is no key in memory: only `SealState::Unsealed` owns one, and [`Barrier::seal`]
+//!   returns when the last is gone.
 //! - Nothing but public numbers, revisions and keyed hashes reaches the store unsealed.
 //! - A commit is serializable, all or nothing, and durable when it is answered.
 //! - A view reaches no record of another mount, whatever key it is asked for.
 //! - Randomness, time and disk are arguments: every run can be replayed.
 //!
-//! What the file shows to whoever has it without the keys: how many records and directories there are and how many each directory has, buckets
-//! of their sizes, and, from several copies of the file, which record changed. Not: names, lengths, contents, which mount is which.
+//! What the file shows to whoever has it without the keys: how many records and directories there are and how
+//! many each directory has, buckets of their sizes, and, from several copies of the file, which record
+//! changed. Not: names, lengths, contents, which mount is which.
 
 #![cfg_attr(
     test,
@@ -35,6 +38,8 @@ mod random;
 mod seal;
 mod shamir;
 mod store;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod view;
 mod wrap;
@@ -345,8 +350,8 @@ impl Barrier {
         Ok(Transaction::new(snapshot, self.0.store.clone(), keys))
     }
 
-    /// Begins a new term: every mount gets a new data key, all are wrapped by the new term's key, and the old term's key is gone.
-    /// Transactions that are open lose to it and run again.
+    /// Begins a new term: every mount gets a new data key, all are wrapped by the new term's key, and the old
+    /// term's key is gone. Transactions that are open lose to it and run again.
     pub async fn rotate(&self, now_millis: u64) -> Result<KeyStatus, BarrierError> {
         let keys = self.enter()?;
         keyring::rotate(&keys.unsealed, &*self.0.store, now_millis).await?;
@@ -363,14 +368,15 @@ impl Barrier {
             .await
     }
 
-    /// A key for a purpose outside the barrier, such as `aot-cache`: the same for the same label, for as long as the root key lives.
+    /// A key for a purpose outside the barrier, such as `aot-cache`: the same for the same label, for as long
+    /// as the root key lives.
     pub fn derive(&self, label: &str) -> Result<Zeroizing<[u8; 32]>, BarrierError> {
         let keys = self.enter()?;
         Ok(keys.unsealed.derive(label))
     }
 
-    /// Removes the records of a destroyed mount, some at a time, so that others get in between. Can be cut short and run again.
-    /// Needs no keys. Returns how many records there were.
+    /// Removes the records of a destroyed mount, some at a time, so that others get in between. Can be cut
+    /// short and run again. Needs no keys. Returns how many records there were.
     pub async fn purge(&self, mount: MountId) -> Result<u64, BarrierError> {
         let at = StoreKey::mount_key(mount);
         let mut purged = 0;
@@ -410,8 +416,8 @@ impl Barrier {
         Ok(self.0.store.watch(&[at.as_bytes()]))
     }
 
-    /// Tells when a record directly in `directory` of `mount` is written or removed, or a directory appears or vanishes there.
-    /// `directory` is empty or ends in `/`.
+    /// Tells when a record directly in `directory` of `mount` is written or removed, or a directory appears
+    /// or vanishes there. `directory` is empty or ends in `/`.
     pub async fn watch_directory(
         &self,
         mount: MountId,

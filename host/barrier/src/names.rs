@@ -6,12 +6,13 @@
 //! table 1 | mount 16 | directory 16 | name 24        57 bytes
 //! ```
 //!
-//! `directory` and `name` are keyed hashes (HMAC-SHA-256 under the mount's name key, cut) of the directory's path
-//! and of the full path. So a directory is one contiguous range, a point read walks no directories, and whoever reads
-//! the file learns how many records there are and which were written often, not what they are called.
+//! `directory` and `name` are keyed hashes (HMAC-SHA-256 under the mount's name key, cut) of the directory's
+//! path and of the full path. So a directory is one contiguous range, a point read walks no directories, and
+//! whoever reads the file learns how many records there are and which were written often, not what they are
+//! called.
 //!
-//! A directory's path is empty (the root of the mount) or ends in `/`; a record's never does. So the record `a` and
-//! the directory `a/` are two names, and both may exist.
+//! A directory's path is empty (the root of the mount) or ends in `/`; a record's never does. So the record
+//! `a` and the directory `a/` are two names, and both may exist.
 
 use std::fmt;
 

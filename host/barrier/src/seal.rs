@@ -1,4 +1,5 @@
-//! Sealed and unsealed: the states, how one becomes the other, and the record that says how the root key is sealed.
+//! Sealed and unsealed: the states, how one becomes the other, and the record that says how the root key is
+//! sealed.
 //!
 //! ```text
 //!                     initialize              enough shares, or the static key
@@ -10,11 +11,13 @@
 //! ```
 //!
 //! Invariants
-//! - Only `Unsealed` owns a key. Shares that were given so far lie in `Sealed` until there are enough of them.
+//! - Only `Unsealed` owns a key. Shares that were given so far lie in `Sealed` until there are enough of
+//!   them.
 //! - A share that is not one of this server's is refused by name and costs nothing: see `shamir`.
 //!
-//! The record is plain JSON, since it must be read before there is a key. What it holds is no secret, and the numbers in it are
-//! bound into the wrap of the root key: whoever changes them gets a server that does not unseal.
+//! The record is plain JSON, since it must be read before there is a key. What it holds is no secret, and the
+//! numbers in it are bound into the wrap of the root key: whoever changes them gets a server that does not
+//! unseal.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +35,8 @@ use crate::shamir::{self, ShareError, UnsealShare};
 use crate::store::WriteError;
 use crate::wrap;
 
-/// Where the barrier stands. Only `Unsealed` owns key material, so "sealed with a key in memory" cannot be written.
+/// Where the barrier stands. Only `Unsealed` owns key material, so "sealed with a key in memory" cannot be
+/// written.
 pub(crate) enum SealState {
     Uninitialized,
     Sealed(Sealed),
@@ -58,7 +62,8 @@ pub struct SealStatus {
     pub sealed: bool,
     /// Who opens it; `Shamir` before it is initialised.
     pub kind: SealKind,
-    /// Shares there are. With a static seal, of the recovery key, and 0 if there is none. 0 before it is initialised.
+    /// Shares there are. With a static seal, of the recovery key, and 0 if there is none. 0 before it is
+    /// initialised.
     pub shares: u8,
     /// Shares that are needed, of those.
     pub threshold: u8,
@@ -82,7 +87,8 @@ pub enum Init {
     Static {
         /// That key.
         key: StaticKey,
-        /// Shares and threshold of a recovery key, with which people later prove who they are. It opens nothing.
+        /// Shares and threshold of a recovery key, with which people later prove who they are. It opens
+        /// nothing.
         recovery: Option<(u32, u32)>,
     },
 }

@@ -1,4 +1,5 @@
-//! Unseal shares: a key split so that any `threshold` of the shares give it back and fewer say nothing about it.
+//! Unseal shares: a key split so that any `threshold` of the shares give it back and fewer say nothing about
+//! it.
 //!
 //! A share as people keep it, in hex or base64:
 //!
@@ -6,12 +7,14 @@
 //! version 1 | set 4 | threshold 1 | x 1 | y 32 | checksum 4        43 bytes
 //! ```
 //!
-//! `set` names the split that the share is from, and the checksum is the beginning of the SHA-256 of what is before it. So a
-//! mistyped share and one of another server are told at once, each by its name, and cost nothing.
+//! `set` names the split that the share is from, and the checksum is the beginning of the SHA-256 of what is
+//! before it. So a mistyped share and one of another server are told at once, each by its name, and cost
+//! nothing.
 //!
-//! Each share of a set also has a verifier, an HMAC under its `y`, that is kept in the clear beside the sealed key: a share
-//! that carries the right set but was never handed out is refused as well, before it can spoil an attempt. `y` is 32
-//! uniformly random bytes, so the verifier gives nothing away that the sealed key beside it does not.
+//! Each share of a set also has a verifier, an HMAC under its `y`, that is kept in the clear beside the
+//! sealed key: a share that carries the right set but was never handed out is refused as well, before it can
+//! spoil an attempt. `y` is 32 uniformly random bytes, so the verifier gives nothing away that the sealed key
+//! beside it does not.
 //!
 //! The arithmetic of GF(256) and the interpolation are those of `vsss-rs`: constant time, no tables.
 
@@ -152,8 +155,8 @@ impl fmt::Debug for UnsealShare {
     }
 }
 
-/// Splits `secret` into `shares`, of which `threshold` give it back. The numbers were checked: 1 of 1, or at least
-/// 2 of at most 255.
+/// Splits `secret` into `shares`, of which `threshold` give it back. The numbers were checked: 1 of 1, or at
+/// least 2 of at most 255.
 pub(crate) fn split(
     random: &dyn Random,
     secret: &SecretKey,
@@ -212,7 +215,8 @@ pub(crate) fn combine(shares: &[UnsealShare]) -> Option<SecretKey> {
     Some(SecretKey::from_slice(&secret))
 }
 
-/// Our randomness, which can fail, for a library whose randomness cannot: a failure is remembered and what was made is thrown away.
+/// Our randomness, which can fail, for a library whose randomness cannot: a failure is remembered and what
+/// was made is thrown away.
 struct Coefficients<'r> {
     random: &'r dyn Random,
     failed: bool,

@@ -2,13 +2,14 @@
 //!
 //! Invariants of every store
 //! - A snapshot never changes. It shows every commit up to its revision and none after it.
-//! - A commit applies all of its batch or nothing. Each one that applies raises the store's revision by one, and the records it
-//!   puts carry that revision: a record that is still there with the same revision has not been written in between.
+//! - A commit applies all of its batch or nothing. Each one that applies raises the store's revision by one,
+//!   and the records it puts carry that revision: a record that is still there with the same revision has not
+//!   been written in between.
 //! - A commit that was answered is durable, and a snapshot taken afterwards shows it.
 //! - A watcher knows of a commit before whoever made it is answered.
 //!
-//! The trait is small and its reads come in batches so that it can be served over the network: etcd has the same revisions
-//! (`mod_revision`), compares them in its transactions, and has prefix watches.
+//! The trait is small and its reads come in batches so that it can be served over the network: etcd has the
+//! same revisions (`mod_revision`), compares them in its transactions, and has prefix watches.
 
 pub(crate) mod memory;
 pub(crate) mod redb;
@@ -87,7 +88,8 @@ pub(crate) enum WriteError {
     /// Nothing was written.
     #[error("the store refused a commit")]
     Refused(#[source] Fault),
-    /// It failed midway. All of it is on disk or nothing; which of the two shows when the file is opened again.
+    /// It failed midway. All of it is on disk or nothing; which of the two shows when the file is opened
+    /// again.
     #[error("a commit failed midway")]
     Unknown(#[source] Fault),
 }
@@ -296,7 +298,8 @@ pub(crate) mod conformance {
         assert_eq!(all.revision(), known);
     }
 
-    /// What a batch does, in numbers: whether the checks are made to hold, and which keys get which value or none.
+    /// What a batch does, in numbers: whether the checks are made to hold, and which keys get which value or
+    /// none.
     pub(crate) type Script = Vec<(bool, Vec<(u8, Option<u8>)>)>;
 
     pub(crate) fn scripts() -> impl Strategy<Value = Script> {

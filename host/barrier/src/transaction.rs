@@ -1,13 +1,14 @@
 //! Transactions: one snapshot to read, one set of writes, one commit.
 //!
-//! Isolation is serializable. A transaction remembers every record that it read, by the revision it had or as absent, and the commit
-//! applies only if all of them are still so: then it is as if the whole transaction had run at the moment of its commit. Nothing is
-//! locked, nobody waits, and who loses runs again on a new snapshot. What a LIST read is remembered by the stamp of its
-//! directory: see `directory`.
+//! Isolation is serializable. A transaction remembers every record that it read, by the revision it had or as
+//! absent, and the commit applies only if all of them are still so: then it is as if the whole transaction
+//! had run at the moment of its commit. Nothing is locked, nobody waits, and who loses runs again on a new
+//! snapshot. What a LIST read is remembered by the stamp of its directory: see `directory`.
 //!
 //! Invariants
 //! - A transaction that wrote nothing commits without a check: a snapshot is consistent in itself.
-//! - The record with the mount's keys is among what a view has read, so that a write after the mount was destroyed conflicts.
+//! - The record with the mount's keys is among what a view has read, so that a write after the mount was
+//!   destroyed conflicts.
 //! - Values are sealed when they are committed, under keys from the transaction's own snapshot.
 //! - The guard of the keys lives as long as anything of the transaction: sealing waits for it.
 
@@ -30,7 +31,8 @@ use crate::{BarrierError, limits, lock};
 #[derive(Clone)]
 pub struct Transaction(pub(crate) Arc<Inner>);
 
-/// A record as it was read: what a cache remembers, so that a transaction that used the cached copy can be checked.
+/// A record as it was read: what a cache remembers, so that a transaction that used the cached copy can be
+/// checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordStamp {
     pub(crate) key: StoreKey,
@@ -184,8 +186,8 @@ impl Transaction {
         Ok(View::new(self.clone(), mount))
     }
 
-    /// Destroys the keys of `mount`: with this commit its records are noise, whoever holds the file.
-    /// An older copy of the file still holds the wrapped keys. [`crate::Barrier::purge`] then removes the records.
+    /// Destroys the keys of `mount`: with this commit its records are noise, whoever holds the file. An older
+    /// copy of the file still holds the wrapped keys. [`crate::Barrier::purge`] then removes the records.
     pub async fn destroy_mount(&self, mount: MountId) -> Result<(), BarrierError> {
         if mount == MountId::SYSTEM {
             return Err(BarrierError::MountInUse(mount));

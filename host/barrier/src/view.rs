@@ -12,8 +12,8 @@ use crate::{BarrierError, limits, lock};
 
 /// The records of a mount, or those under a prefix of it, in one transaction.
 ///
-/// Reads see the transaction's snapshot and its own writes. A key is segments with `/` between them, none empty, none `.`
-/// or `..`, at most 1,024 bytes. The record `a` and the directory `a/` may both exist.
+/// Reads see the transaction's snapshot and its own writes. A key is segments with `/` between them, none
+/// empty, none `.` or `..`, at most 1,024 bytes. The record `a` and the directory `a/` may both exist.
 #[derive(Clone)]
 pub struct View {
     transaction: Transaction,
@@ -76,7 +76,8 @@ impl View {
         &self.transaction
     }
 
-    /// A key of this mount for a purpose outside the barrier: the same for the same label, whatever is rotated, until the mount is destroyed.
+    /// A key of this mount for a purpose outside the barrier: the same for the same label, whatever is
+    /// rotated, until the mount is destroyed.
     pub fn derive(&self, label: &str) -> Result<Zeroizing<[u8; 32]>, BarrierError> {
         Ok(self
             .transaction
@@ -86,7 +87,8 @@ impl View {
             .into_inner())
     }
 
-    /// The same, narrowed to what is under `prefix`, with or without its `/` at the end. Of a prefix that cannot be one every use is refused.
+    /// The same, narrowed to what is under `prefix`, with or without its `/` at the end. Of a prefix that
+    /// cannot be one every use is refused.
     pub fn child(&self, prefix: &str) -> Self {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         Self {
@@ -201,7 +203,8 @@ impl View {
         Ok(())
     }
 
-    /// Direct children of `prefix`, which is empty or ends in `/`. `limit` 0 asks for the most there can be in a page.
+    /// Direct children of `prefix`, which is empty or ends in `/`. `limit` 0 asks for the most there can be
+    /// in a page.
     pub async fn list(
         &self,
         prefix: &str,

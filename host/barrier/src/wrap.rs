@@ -1,15 +1,17 @@
 //! Keys wrapped by keys, with commitment.
 //!
-//! AES-256-GCM-SIV does not commit to its key: one ciphertext can be made to open under two. Where a key comes from
-//! outside (unseal shares, a static key) or one of several could be tried, that matters. So each wrap derives two
-//! keys from the wrapping key and a fresh salt: one to encrypt, one to be stored and compared before anything is opened.
+//! AES-256-GCM-SIV does not commit to its key: one ciphertext can be made to open under two. Where a key
+//! comes from outside (unseal shares, a static key) or one of several could be tried, that matters. So each
+//! wrap derives two keys from the wrapping key and a fresh salt: one to encrypt, one to be stored and
+//! compared before anything is opened.
 //!
 //! ```text
-//! 0xB6 | 1 | salt 32 | commitment to the wrapping key 32 | commitment to the content 32 | nonce 12 | ciphertext | tag 16
+//! 0xB6 | 1 | salt 32 | commitment to the wrapping key 32 | commitment to the content 32
+//!      | nonce 12 | ciphertext | tag 16
 //! ```
 //!
-//! Key: derived for this one wrap. Nonce: random, though the salt alone would do. Associated data: SHA-256 of the
-//! context, which names the kind of key and the record it lies in, so that a wrap opens nowhere else.
+//! Key: derived for this one wrap. Nonce: random, though the salt alone would do. Associated data: SHA-256 of
+//! the context, which names the kind of key and the record it lies in, so that a wrap opens nowhere else.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;

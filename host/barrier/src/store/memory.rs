@@ -1,6 +1,7 @@
 //! The store in memory: for the dev server and for tests. Gone with the process.
 //!
-//! The records are a persistent tree: a snapshot is a pointer to its root, and a commit copies the paths it changes.
+//! The records are a persistent tree: a snapshot is a pointer to its root, and a commit copies the paths it
+//! changes.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,20 +1,24 @@
 //! The store in a file, with redb.
 //!
-//! Durability: every redb commit is `Immediate`, in two phases, and saves the allocator state (quick-repair), so that an open after a
-//! crash takes no scan.
+//! Durability: every redb commit is `Immediate`, in two phases, and saves the allocator state (quick-repair),
+//! so that an open after a crash takes no scan.
 //!
-//! Group commit: redb has one writer, and a sync costs far more than a put. So one thread owns the writing. It takes what has
-//! queued up, checks and applies each batch in order within one redb transaction, commits that once, tells the watchers, and answers
-//! everybody. With 64 clients that is fifteen times the commits of a transaction each, and alone it costs a client nothing.
+//! Group commit: redb has one writer, and a sync costs far more than a put. So one thread owns the writing.
+//! It takes what has queued up, checks and applies each batch in order within one redb transaction, commits
+//! that once, tells the watchers, and answers everybody. With 64 clients that is fifteen times the commits of
+//! a transaction each, and alone it costs a client nothing.
 //!
-//! When a commit fails midway, everyone in the group is told that the outcome is unknown: it shows when the file is opened again. From then
-//! on redb refuses to write, and so does this store; reads go on from what is cached, and what is not cached fails. The way out is a restart.
+//! When a commit fails midway, everyone in the group is told that the outcome is unknown: it shows when the
+//! file is opened again. From then on redb refuses to write, and so does this store; reads go on from what is
+//! cached, and what is not cached fails. The way out is a restart.
 //!
 //! Reads run on the caller's thread: a point read from redb's cache takes about a microsecond, a hop to a
-//! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for that is some 100 us.
+//! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for
+//! that is some 100 us.
 //!
-//! The file: never initialised over something else. A new one is made under another name, synced, and renamed, while a lock on
-//! `coffer.lock` keeps other processes out; so a file under our name is always a whole one.
+//! The file: never initialised over something else. A new one is made under another name, synced, and
+//! renamed, while a lock on `coffer.lock` keeps other processes out; so a file under our name is always a
+//! whole one.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
@@ -163,7 +167,8 @@ impl RedbStore {
         let database = match path.symlink_metadata() {
             Ok(_) => open_file(directory, &path)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Left over from a first start that was cut short; it never held anything that was acknowledged.
+                // Left over from a first start that was cut short; it never held anything that was
+                // acknowledged.
                 let new = directory.join(NEW_FILE);
                 match std::fs::remove_file(&new) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -199,7 +204,8 @@ impl RedbStore {
         Self::start(database, Some(lock))
     }
 
-    /// A store on any backend of redb: how crashes and failing disks are simulated. An empty one is initialised.
+    /// A store on any backend of redb: how crashes and failing disks are simulated. An empty one is
+    /// initialised.
     pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
         let unusable = |source: Fault| OpenError::Unusable(source);
         let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
@@ -326,7 +332,8 @@ impl GroupFailure {
     }
 }
 
-/// Each batch of `group` in its order, in one redb transaction: its revision, or the record that stood in the way.
+/// Each batch of `group` in its order, in one redb transaction: its revision, or the record that stood in the
+/// way.
 fn commit_group(
     database: &Database,
     group: &[Job],
@@ -579,5 +586,53 @@ fn opening(directory: &Path, path: &Path, error: DatabaseError) -> OpenError {
             path: path.to_owned(),
             source: source.into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::store::conformance::{check_script, check_store, scripts};
+
+    fn store() -> RedbStore {
+        RedbStore::open_backend(InMemoryBackend::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_is_a_store() {
+        check_store(&store()).await;
+        let directory = tempfile::tempdir().unwrap();
+        check_store(&RedbStore::open(directory.path()).unwrap()).await;
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn random_batches_leave_what_a_map_would(script in scripts()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(check_script(&store(), script));
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(RedbStore::open(directory.path()).unwrap());
+        let database = Database::open(directory.path().join(FILE)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction
+            .open_table(HEADER)
+            .unwrap()
+            .insert(HEADER_FORMAT, 2)
+            .unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        assert!(matches!(
+            RedbStore::open(directory.path()),
+            Err(OpenError::NewerFormat { found: 2 })
+        ));
     }
 }

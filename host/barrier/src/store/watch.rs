@@ -11,13 +11,14 @@ use crate::{limits, lock};
 
 /// Tells when something it watches was last written: what a cache needs to know whether it is stale.
 ///
-/// Subscribe first, then read and remember the revision of what was read: the copy is good as long as it is not less than
-/// [`Watch::revision`]. A watch knows of a commit before whoever made it is answered.
+/// Subscribe first, then read and remember the revision of what was read: the copy is good as long as it is
+/// not less than [`Watch::revision`]. A watch knows of a commit before whoever made it is answered.
 #[derive(Clone, Debug)]
 pub struct Watch(watch::Receiver<Revision>);
 
 impl Watch {
-    /// The latest revision at which something watched was written. In the beginning, the store's revision at that time.
+    /// The latest revision at which something watched was written. In the beginning, the store's revision at
+    /// that time.
     pub fn revision(&self) -> Revision {
         *self.0.borrow()
     }
