@@ -20,6 +20,8 @@ use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 use wit_bindgen_core::{Files, WorldGenerator};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
+use crate::shell::repository;
+
 /// A toolchain, and the notes engine built with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guest {
@@ -70,7 +72,7 @@ impl Guest {
 /// Makes `out_dir/<name>.wasm` and says where it is; does nothing if it is there and up to date.
 /// Several processes may ask for the same guest at once: one builds, the others wait.
 pub(crate) fn build(guest: Guest, out_dir: &Path, tools: &Path) -> Result<PathBuf> {
-    let repository = repository()?;
+    let repository = repository();
     let sources = repository.join("tests/guests").join(guest.language());
     let engine_wit = repository.join("wit/engine.wit");
     let world_wit = repository.join("tests/guests/wit/notes.wit");
@@ -319,15 +321,6 @@ impl Workshop {
         fs::write(stamp_file, stamp)?;
         Ok(folder)
     }
-}
-
-/// The checkout that the command was started in.
-fn repository() -> Result<PathBuf> {
-    let here = std::env::current_dir()?;
-    here.ancestors()
-        .find(|folder| folder.join("wit/engine.wit").is_file())
-        .map(Path::to_owned)
-        .with_context(|| format!("{} is not in a checkout of Coffer", here.display()))
 }
 
 /// Held until dropped; the file stays, empty.
