@@ -81,7 +81,10 @@ pub(crate) fn build(guest: Guest, out_dir: &Path, tools: &Path) -> Result<PathBu
     let out_dir = &out_dir.canonicalize()?;
     let component = out_dir.join(guest.name()).with_extension("wasm");
     let stamp_file = out_dir.join(guest.name()).with_extension("stamp");
-    let stamp = stamp(&[&sources, &engine_wit, &world_wit])?;
+    let stamp = stamp(
+        include_str!("guests.rs"),
+        &[&sources, &engine_wit, &world_wit],
+    )?;
 
     let _lock = lock(out_dir, guest.name())?;
     if component.exists() && fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
@@ -307,7 +310,7 @@ impl Workshop {
     ) -> Result<PathBuf> {
         let folder = self.tools.join(name);
         let stamp_file = folder.join("installed.stamp");
-        let stamp = stamp(pins)?;
+        let stamp = stamp(name, pins)?;
         let _lock = lock(&self.tools, name)?;
         if fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
             return Ok(folder);
@@ -330,11 +333,11 @@ fn lock(folder: &Path, name: &str) -> Result<File> {
     Ok(file)
 }
 
-/// Stands for the names and contents of `inputs`, folders with all that is in them, and of this
-/// file, which has the commands. It need not resist anyone, only notice.
-fn stamp(inputs: &[&Path]) -> Result<String> {
+/// Stands for the `recipe`, and for the names and contents of `inputs`, folders with all that is in
+/// them. It need not resist anyone, only notice.
+fn stamp(recipe: &str, inputs: &[&Path]) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    include_str!("guests.rs").hash(&mut hasher);
+    recipe.hash(&mut hasher);
     for input in inputs {
         for file in files_under(input)? {
             file.hash(&mut hasher);
