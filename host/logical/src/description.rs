@@ -79,6 +79,8 @@ pub enum PathTrait {
     FreeForm,
     /// The body need not be JSON.
     RawBody,
+    /// `//` in the path stays as it came: an OCSP request in a URL is base64.
+    EmptySegments,
 }
 
 /// One operation on a path.

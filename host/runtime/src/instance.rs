@@ -1,0 +1,281 @@
+//! One call: a fresh wasmtime store, one instance in it, and its end.
+//!
+//! A store that trapped, was cut off or was left in the middle of a call is never entered again: it
+//! is taken out before each call and comes back only when the guest has returned in order.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use host_logical::{Call, EngineError, EngineRequest, EngineResponse, Imports, Mount};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use wasmtime::component::{self, ResourceTable};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+
+use crate::bindings::exports::coffer::engine::backend;
+use crate::convert;
+use crate::imports::{AmbientImports, LogBudget, LogImports, SecretsImports, StorageImports, Wasi};
+use crate::limits;
+use crate::meter::Meter;
+use crate::outcome;
+use crate::plugin::Prepared;
+
+/// Room that a call has been given: one place of its mount, one of its plugin's pool.
+pub(crate) struct Room {
+    pub(crate) _mount: Option<OwnedSemaphorePermit>,
+    pub(crate) _pool: OwnedSemaphorePermit,
+}
+
+/// A component, instantiated for one call.
+pub(crate) struct Instance {
+    /// None from the moment a call begins until it has ended well.
+    store: Option<Store<CallState>>,
+    instance: component::Instance,
+    /// Given back after the store, which occupies the pool.
+    _room: Room,
+}
+
+impl Instance {
+    /// `opened` is when the call was asked for: its deadline counts from there.
+    pub(crate) async fn open(
+        prepared: &Prepared,
+        imports: Imports,
+        opened: Instant,
+        room: Room,
+    ) -> Result<Self, EngineError> {
+        let mut store = Store::new(&prepared.engine, CallState::new(imports, opened));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits::HOSTCALL_FUEL);
+        store.set_max_component_handles(limits::HANDLES);
+        store.set_epoch_deadline(1);
+        // Host data only: the store itself must not be touched from here (CVE-2026-104855).
+        store.epoch_deadline_callback(|mut store| -> wasmtime::Result<UpdateDeadline> {
+            Ok(store.data_mut().meter.tick())
+        });
+        match prepared.pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok(Self {
+                store: Some(store),
+                instance,
+                _room: room,
+            }),
+            Err(error) => Err(outcome::failure(&error, store.data_mut())),
+        }
+    }
+
+    /// The component's exports, looked up once an instance.
+    pub(crate) fn exports(
+        &mut self,
+    ) -> Result<(&mut Store<CallState>, &component::Instance), EngineError> {
+        match &mut self.store {
+            Some(store) => Ok((store, &self.instance)),
+            None => Err(spent()),
+        }
+    }
+
+    /// Takes the store for one call into the guest.
+    pub(crate) fn begin(&mut self) -> Result<Store<CallState>, EngineError> {
+        let mut store = self.store.take().ok_or_else(spent)?;
+        // The epoch went on while the guest did not run.
+        store.set_epoch_deadline(1);
+        store.data_mut().meter.resume();
+        Ok(store)
+    }
+
+    /// Puts the store back if the guest returned; otherwise says how it ended and drops it.
+    pub(crate) fn end<T>(
+        &mut self,
+        mut store: Store<CallState>,
+        result: wasmtime::Result<T>,
+    ) -> Result<(T, &mut CallState), EngineError> {
+        match result {
+            Ok(value) => Ok((value, self.store.insert(store).data_mut())),
+            Err(error) => Err(outcome::failure(&error, store.data_mut())),
+        }
+    }
+}
+
+fn spent() -> EngineError {
+    EngineError::Internal("the instance has already failed and serves no further call".to_owned())
+}
+
+/// An engine's `backend`, in an instance of its own.
+pub(crate) struct InstanceCall {
+    instance: Instance,
+    backend: backend::Guest,
+}
+
+impl InstanceCall {
+    pub(crate) async fn open(
+        prepared: &Arc<Prepared>,
+        imports: Imports,
+        opened: Instant,
+        room: Room,
+    ) -> Result<Self, EngineError> {
+        let mut instance = Instance::open(prepared, imports, opened, room).await?;
+        let (store, exports) = instance.exports()?;
+        let backend = prepared.backend.load(store, exports).map_err(|error| {
+            outcome::not_loaded("does not export `backend` as it should", &error)
+        })?;
+        Ok(Self { instance, backend })
+    }
+}
+
+#[async_trait]
+impl Call for InstanceCall {
+    async fn initialize(&mut self, from: Option<u32>, mount: &Mount) -> Result<(), EngineError> {
+        let mut store = self.instance.begin()?;
+        let mount = convert::mount(mount);
+        let result = self.backend.call_initialize(&mut store, from, &mount).await;
+        let (result, _) = self.instance.end(store, result)?;
+        result.map_err(outcome::refusal)
+    }
+
+    async fn exists(&mut self, request: &EngineRequest) -> Result<bool, EngineError> {
+        let mut store = self.instance.begin()?;
+        store.data_mut().read_only = true;
+        let request = convert::request(&mut store.data_mut().table, request)?;
+        let result = self.backend.call_exists(&mut store, &request).await;
+        let (result, state) = self.instance.end(store, result)?;
+        state.read_only = false;
+        result.map_err(outcome::refusal)
+    }
+
+    async fn handle(&mut self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
+        let mut store = self.instance.begin()?;
+        let request = convert::request(&mut store.data_mut().table, &request)?;
+        let result = self.backend.call_handle(&mut store, &request).await;
+        let (result, state) = self.instance.end(store, result)?;
+        convert::response(&mut state.table, result.map_err(outcome::refusal)?)
+    }
+}
+
+/// What a store holds: all that one call can reach, and what it has used of it.
+pub(crate) struct CallState {
+    pub(crate) imports: Imports,
+    pub(crate) table: ResourceTable,
+    pub(crate) meter: Meter,
+    pub(crate) memory: MemoryLimit,
+    /// While `exists` or `describe` runs.
+    pub(crate) read_only: bool,
+    pub(crate) wasi: Option<Wasi>,
+    custody_bytes_left: usize,
+    log: LogBudget,
+}
+
+impl CallState {
+    fn new(imports: Imports, opened: Instant) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::HANDLES);
+        Self {
+            table,
+            meter: Meter::new(opened, imports.limits),
+            memory: MemoryLimit::new(imports.limits.memory_bytes),
+            read_only: false,
+            wasi: None,
+            custody_bytes_left: limits::CUSTODY_BYTES,
+            log: LogBudget::new(),
+            imports,
+        }
+    }
+
+    pub(crate) fn ambient(&mut self) -> AmbientImports<'_> {
+        AmbientImports {
+            meter: &mut self.meter,
+            ambient: &*self.imports.ambient,
+        }
+    }
+
+    pub(crate) fn storage(&mut self) -> StorageImports<'_> {
+        StorageImports {
+            meter: &mut self.meter,
+            storage: &*self.imports.storage,
+            read_only: self.read_only,
+        }
+    }
+
+    pub(crate) fn secrets(&mut self) -> SecretsImports<'_> {
+        SecretsImports {
+            meter: &mut self.meter,
+            secrets: &*self.imports.secrets,
+            table: &mut self.table,
+            custody_bytes_left: &mut self.custody_bytes_left,
+        }
+    }
+
+    pub(crate) fn log(&mut self) -> LogImports<'_> {
+        LogImports {
+            meter: &mut self.meter,
+            budget: &mut self.log,
+            mount: &self.imports.mount,
+            request_id: &self.imports.request_id,
+        }
+    }
+}
+
+/// Caps a call's memories, all together, and remembers a denial: a guest out of memory ends in
+/// `unreachable`, like any panic, and only this tells the two apart.
+pub(crate) struct MemoryLimit {
+    limit_bytes: usize,
+    used_bytes: usize,
+    denied: bool,
+}
+
+impl MemoryLimit {
+    fn new(granted_bytes: usize) -> Self {
+        Self {
+            limit_bytes: granted_bytes.min(limits::MEMORY_BYTES),
+            used_bytes: 0,
+            denied: false,
+        }
+    }
+
+    /// The limit, if the guest asked for more.
+    pub(crate) fn denied_above(&self) -> Option<usize> {
+        self.denied.then_some(self.limit_bytes)
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self
+            .used_bytes
+            .saturating_add(desired.saturating_sub(current));
+        if used > self.limit_bytes {
+            self.denied = true;
+            return Ok(false);
+        }
+        self.used_bytes = used;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = true;
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= limits::TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        limits::CORE_INSTANCES_PER_COMPONENT as usize
+    }
+
+    fn tables(&self) -> usize {
+        limits::TABLES_PER_COMPONENT as usize
+    }
+
+    fn memories(&self) -> usize {
+        limits::MEMORIES_PER_COMPONENT as usize
+    }
+}

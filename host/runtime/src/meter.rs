@@ -1,0 +1,177 @@
+//! What a call has used up: time, and calls to the host.
+//!
+//! Two clocks run. The wall deadline covers everything, waiting included; host functions that wait
+//! are cut off by it. The compute budget covers the guest's own work: what passed between two looks
+//! at it, less what it waited for the host or for a turn on a worker thread.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use host_logical::{CallLimits, EngineError};
+use tokio::time::Instant;
+use wasmtime::UpdateDeadline;
+
+use crate::limits;
+
+/// The budget of one call, and why the host ended it, if it did.
+pub(crate) struct Meter {
+    host_calls_left: u32,
+    deadline: Instant,
+    compute_left: Duration,
+    opened: Instant,
+    /// When the guest last began to run, in microseconds after `opened`. Shared with the future that
+    /// gives its thread away for a turn.
+    running_since: Arc<AtomicU64>,
+    /// Spent in host functions since then.
+    waited: Duration,
+    ended: Option<EngineError>,
+}
+
+impl Meter {
+    /// `opened` is when the call was asked for; it may have waited for room since.
+    pub(crate) fn new(opened: Instant, granted: CallLimits) -> Self {
+        Self {
+            host_calls_left: limits::HOST_CALLS,
+            deadline: opened + granted.wall,
+            compute_left: granted.compute,
+            opened,
+            running_since: Arc::new(AtomicU64::new(micros_since(opened))),
+            waited: Duration::ZERO,
+            ended: None,
+        }
+    }
+
+    /// The guest runs from here. It may have lain idle since its last export returned.
+    pub(crate) fn resume(&mut self) {
+        self.running_since
+            .store(micros_since(self.opened), Ordering::Relaxed);
+        self.waited = Duration::ZERO;
+    }
+
+    /// Counts one call to the host.
+    pub(crate) fn count(&mut self) -> wasmtime::Result<()> {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => {
+                self.host_calls_left = left;
+                Ok(())
+            }
+            None => Err(self.end(EngineError::OverLimit(format!(
+                "more than {} calls to the host",
+                limits::HOST_CALLS
+            )))),
+        }
+    }
+
+    /// Counts one call to the host and awaits it, up to the deadline. What is ready at once costs
+    /// no look at the clock.
+    pub(crate) async fn wait<F: Future>(&mut self, work: F) -> wasmtime::Result<F::Output> {
+        self.count()?;
+        let mut work = pin!(work);
+        let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        if let Poll::Ready(output) = first {
+            return Ok(output);
+        }
+        let began = Instant::now();
+        let output = tokio::time::timeout_at(self.deadline, work).await;
+        self.waited += began.elapsed();
+        output.map_err(|_| self.end(past_deadline()))
+    }
+
+    /// Remembers why the host ends the call and gives the error that unwinds the guest.
+    /// The first reason stays.
+    pub(crate) fn end(&mut self, reason: EngineError) -> wasmtime::Error {
+        let text = reason.to_string();
+        self.ended.get_or_insert(reason);
+        wasmtime::Error::msg(text)
+    }
+
+    /// Why the host ended the call.
+    pub(crate) fn take_ended(&mut self) -> Option<EngineError> {
+        self.ended.take()
+    }
+
+    /// A tick of the epoch while the guest computes: ends it, or lets others have the thread.
+    pub(crate) fn tick(&mut self) -> UpdateDeadline {
+        let now = Instant::now();
+        let since = self.opened + Duration::from_micros(self.running_since.load(Ordering::Relaxed));
+        let computed = now
+            .saturating_duration_since(since)
+            .saturating_sub(std::mem::take(&mut self.waited));
+        self.compute_left = self.compute_left.saturating_sub(computed);
+        if self.compute_left.is_zero() {
+            self.end(EngineError::OverLimit("out of computing time".to_owned()));
+            return UpdateDeadline::Interrupt;
+        }
+        if now >= self.deadline {
+            self.end(past_deadline());
+            return UpdateDeadline::Interrupt;
+        }
+        let (opened, running_since) = (self.opened, Arc::clone(&self.running_since));
+        let turn = async move {
+            tokio::task::yield_now().await;
+            running_since.store(micros_since(opened), Ordering::Relaxed);
+        };
+        UpdateDeadline::YieldCustom(1, Box::pin(turn))
+    }
+}
+
+fn past_deadline() -> EngineError {
+    EngineError::OverLimit("past the deadline of the call".to_owned())
+}
+
+fn micros_since(opened: Instant) -> u64 {
+    u64::try_from(opened.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(wall_ms: u64, compute_ms: u64) -> Meter {
+        let granted = CallLimits {
+            wall: Duration::from_millis(wall_ms),
+            compute: Duration::from_millis(compute_ms),
+            memory_bytes: limits::MIB,
+        };
+        Meter::new(Instant::now(), granted)
+    }
+
+    fn goes_on(meter: &mut Meter) -> bool {
+        !matches!(meter.tick(), UpdateDeadline::Interrupt)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_the_host_is_not_computing() {
+        let mut meter = meter(1000, 20);
+        let nap = tokio::time::sleep(Duration::from_millis(500));
+        meter.wait(nap).await.unwrap();
+        assert!(goes_on(&mut meter));
+        meter.resume();
+        tokio::time::advance(Duration::from_millis(19)).await;
+        assert!(goes_on(&mut meter));
+        meter.resume();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!goes_on(&mut meter));
+        let ended = meter.take_ended().map(|error| error.to_string());
+        assert_eq!(
+            ended.as_deref(),
+            Some("engine ran over a limit: out of computing time")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_at_the_deadline_and_so_does_the_guest() {
+        let mut meter = meter(100, 1000);
+        assert!(meter.wait(std::future::pending::<()>()).await.is_err());
+        assert!(!goes_on(&mut meter));
+        let ended = meter.take_ended().map(|error| error.to_string());
+        assert_eq!(
+            ended.as_deref(),
+            Some("engine ran over a limit: past the deadline of the call")
+        );
+    }
+}

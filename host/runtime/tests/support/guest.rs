@@ -1,0 +1,302 @@
+//! Guests as WebAssembly text: the body of `handle`, and what it needs around it. Hostile ones say
+//! what no compiler would.
+//!
+//! Where fields lie in memory is computed from the WIT, so that a text says `{reply.data}` and
+//! not a number. A reply of zeros is an empty answer, so a body writes only what it is about.
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, SizeAlign, Type, TypeDefKind};
+
+/// Where a guest keeps its reply, its description, its texts, and what it allocates.
+const REPLY: usize = 1024;
+const DESCRIPTION: usize = 2048;
+const TEXTS: usize = 4096;
+const HEAP: usize = 65_536;
+
+const WORLD: &str = r#"
+    package test:guest;
+    world guest {
+        import coffer:engine/ambient@0.1.0;
+        import coffer:engine/storage@0.1.0;
+        import coffer:engine/secrets@0.1.0;
+        import coffer:engine/log@0.1.0;
+        export coffer:engine/metadata@0.1.0;
+        export coffer:engine/backend@0.1.0;
+    }
+"#;
+
+/// All that a body may call.
+const IMPORTS: &str = r#"
+    (import "coffer:engine/ambient@0.1.0" "now" (func $now (result i64)))
+    (import "coffer:engine/ambient@0.1.0" "sleep" (func $sleep (param i32)))
+    (import "coffer:engine/storage@0.1.0" "get" (func $get (param i32 i32 i32)))
+    (import "coffer:engine/storage@0.1.0" "put" (func $put (param i32 i32 i32 i32 i32)))
+    (import "coffer:engine/secrets@0.1.0" "from-bytes" (func $from-bytes (param i32 i32) (result i32)))
+    (import "coffer:engine/secrets@0.1.0" "concat" (func $concat (param i32 i32) (result i32)))
+    (import "coffer:engine/secrets@0.1.0" "encode" (func $encode (param i32 i32 i32 i32)))
+    (import "coffer:engine/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))
+"#;
+
+const WASI_IMPORTS: &str = r#"
+    (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+    (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes_get (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_open" (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+"#;
+
+/// A component that answers with the body it is given.
+pub(crate) struct Guest {
+    handle: String,
+    exists: String,
+    describe: String,
+    functions: String,
+    texts: Vec<u8>,
+    texts_named: usize,
+    wasi: bool,
+}
+
+impl Guest {
+    /// `handle` is what `backend.handle` does, with the request's address in `$request`. It falls
+    /// off its end to answer what is at `{reply}`.
+    pub(crate) fn new(handle: &str) -> Self {
+        Self {
+            handle: handle.to_owned(),
+            exists: String::new(),
+            describe: String::new(),
+            functions: String::new(),
+            texts: Vec::new(),
+            texts_named: 0,
+            wasi: false,
+        }
+    }
+
+    /// What `backend.exists` does first; it answers what is at `{reply}`.
+    pub(crate) fn exists(mut self, body: &str) -> Self {
+        self.exists = body.to_owned();
+        self
+    }
+
+    /// What `metadata.describe` does first.
+    pub(crate) fn describe(mut self, body: &str) -> Self {
+        self.describe = body.to_owned();
+        self
+    }
+
+    /// More functions.
+    pub(crate) fn functions(mut self, text: &str) -> Self {
+        self.functions = text.to_owned();
+        self
+    }
+
+    /// A text in the guest's memory: `{text.0}` and `{text.0.len}` are where and how long.
+    pub(crate) fn text(mut self, bytes: &[u8]) -> Self {
+        let index = self.texts_named;
+        self.texts_named += 1;
+        let address = TEXTS + self.texts.len();
+        for part in [&mut self.handle, &mut self.exists, &mut self.functions] {
+            *part = part
+                .replace(&format!("{{text.{index}}}"), &address.to_string())
+                .replace(&format!("{{text.{index}.len}}"), &bytes.len().to_string());
+        }
+        self.texts.extend_from_slice(bytes);
+        self
+    }
+
+    /// Links the module against WASI, as Go and others do.
+    pub(crate) fn on_wasi(mut self) -> Self {
+        self.wasi = true;
+        self
+    }
+
+    pub(crate) fn component(&self) -> Vec<u8> {
+        let layout = Layout::new();
+        let mut module = wat::parse_str(self.module(&layout)).expect("the guest is valid text");
+        embed_component_metadata(
+            &mut module,
+            &layout.resolve,
+            layout.world,
+            StringEncoding::UTF8,
+        )
+        .expect("the world is embedded");
+        let mut encoder = ComponentEncoder::default();
+        if self.wasi {
+            encoder = encoder
+                .adapter(
+                    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+                )
+                .expect("the adapter is one");
+        }
+        encoder
+            .module(&module)
+            .and_then(|encoder| encoder.validate(true).encode())
+            .expect("the module makes a component")
+    }
+
+    fn module(&self, layout: &Layout) -> String {
+        let fill = |text: &str| {
+            let mut text = text.replace("{reply}", &REPLY.to_string());
+            for (name, offset) in layout.fields("backend", "response") {
+                let address = REPLY + layout.reply_offset + offset;
+                text = text.replace(&format!("{{reply.{name}}}"), &address.to_string());
+            }
+            for (name, offset) in layout.fields("backend", "request") {
+                text = text.replace(&format!("{{request.{name}}}"), &offset.to_string());
+            }
+            text
+        };
+        let (imports, handle) = (
+            if self.wasi { WASI_IMPORTS } else { "" },
+            fill(&self.handle),
+        );
+        let (exists, describe, functions) = (
+            fill(&self.exists),
+            fill(&self.describe),
+            fill(&self.functions),
+        );
+        let (description, texts) = (escape(&layout.description()), escape(&self.texts));
+        format!(
+            r#"(module
+                {IMPORTS} {imports}
+                (memory (export "memory") 4)
+                (global $next (mut i32) (i32.const {HEAP}))
+                (data (i32.const {DESCRIPTION}) "{description}")
+                (data (i32.const {TEXTS}) "{texts}")
+                (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+                    (global.set $next (i32.add (local.get $at) (local.get $size)))
+                    (local.get $at))
+                (func (export "coffer:engine/metadata@0.1.0#describe") (param $options i32) (param $count i32) (result i32)
+                    {describe}
+                    (i32.const {DESCRIPTION}))
+                (func (export "coffer:engine/backend@0.1.0#initialize")
+                    (param i32 i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)
+                    (i32.const {REPLY}))
+                (func (export "coffer:engine/backend@0.1.0#exists") (param $request i32) (result i32)
+                    {exists}
+                    (i32.const {REPLY}))
+                (func (export "coffer:engine/backend@0.1.0#handle") (param $request i32) (result i32)
+                    (local $i i32) (local $j i32)
+                    {handle}
+                    (i32.const {REPLY}))
+                {functions}
+            )"#
+        )
+    }
+}
+
+/// Where the canonical ABI puts things, from the WIT itself.
+struct Layout {
+    resolve: Resolve,
+    world: wit_parser::WorldId,
+    sizes: SizeAlign,
+    /// Of the answer within `result<response, error>`.
+    reply_offset: usize,
+}
+
+impl Layout {
+    fn new() -> Self {
+        let mut resolve = Resolve::default();
+        resolve
+            .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))
+            .expect("the WIT parses");
+        let package = resolve
+            .push_str("guest.wit", WORLD)
+            .expect("the world parses");
+        let world = resolve.packages[package].worlds["guest"];
+        let mut sizes = SizeAlign::default();
+        sizes.fill(&resolve);
+        let mut layout = Self {
+            resolve,
+            world,
+            sizes,
+            reply_offset: 0,
+        };
+        // The discriminant, then the answer at its own alignment.
+        let response = layout.named("backend", "response");
+        layout.reply_offset = layout.sizes.align(&response).align_wasm32();
+        layout
+    }
+
+    fn named(&self, interface: &str, name: &str) -> Type {
+        let id = self
+            .resolve
+            .interfaces
+            .iter()
+            .find(|(_, found)| found.name.as_deref() == Some(interface))
+            .and_then(|(_, found)| found.types.get(name))
+            .expect("the type is in the WIT");
+        Type::Id(*id)
+    }
+
+    /// A record's fields and their offsets, the longest name first: no name is replaced in another.
+    fn fields(&self, interface: &str, record: &str) -> Vec<(String, usize)> {
+        let Type::Id(id) = self.named(interface, record) else {
+            unreachable!("`named` gives ids");
+        };
+        let TypeDefKind::Record(record) = &self.resolve.types[id].kind else {
+            panic!("{record} is a record");
+        };
+        let offsets = self
+            .sizes
+            .field_offsets(record.fields.iter().map(|field| &field.ty));
+        let names = record.fields.iter().map(|field| field.name.clone());
+        names
+            .zip(offsets)
+            .map(|(name, (offset, _))| (name, offset.size_wasm32()))
+            .collect()
+    }
+
+    fn offset(&self, record: &str, field: &str) -> usize {
+        let fields = self.fields("metadata", record);
+        let found = fields.into_iter().find(|(name, _)| name == field);
+        found.expect("the field is in the WIT").1
+    }
+
+    /// An engine `test` with one path that takes everything and may be read.
+    fn description(&self) -> Vec<u8> {
+        let mut memory = vec![0; 1024];
+        let mut free = 512;
+        let mut text = |memory: &mut Vec<u8>, at: usize, text: &str| {
+            memory[free..free + text.len()].copy_from_slice(text.as_bytes());
+            pointer(memory, at, free, text.len());
+            free += text.len();
+        };
+        text(&mut memory, self.offset("description", "name"), "test");
+        text(&mut memory, self.offset("description", "version"), "1.0.0");
+        let (path, operation) = (128, 256);
+        pointer(&mut memory, self.offset("description", "paths"), path, 1);
+        text(
+            &mut memory,
+            path + self.offset("path", "pattern"),
+            "{path...}",
+        );
+        pointer(
+            &mut memory,
+            path + self.offset("path", "operations"),
+            operation,
+            1,
+        );
+        memory[operation + self.offset("operation-help", "operation")] = 1;
+        memory
+    }
+}
+
+/// A list or text: where, in the guest's memory, and how long.
+fn pointer(memory: &mut [u8], at: usize, to: usize, length: usize) {
+    let address = u32::try_from(DESCRIPTION + to).expect("fits");
+    memory[at..at + 4].copy_from_slice(&address.to_le_bytes());
+    let length = u32::try_from(length).expect("fits");
+    memory[at + 4..at + 8].copy_from_slice(&length.to_le_bytes());
+}
+
+fn escape(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
+}
