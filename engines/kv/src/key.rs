@@ -1,6 +1,6 @@
 //! The path of a secret, parsed once, and where its records are.
 
-use coffer_sdk::{Error, Request};
+use coffer_sdk::{Error, Host, Request};
 
 use crate::limits;
 
@@ -51,3 +51,11 @@ impl<'r> Key<'r> {
 
 /// The folder of all records.
 pub(crate) const RECORDS: &str = "key/";
+
+/// Whether the key that a request names is there: to tell an update from a create.
+pub(crate) fn exists(host: &Host, request: &Request) -> Result<bool, Error> {
+    match Key::find(request)? {
+        Some(key) => Ok(host.storage().get(&key.record())?.is_some()),
+        None => Ok(false),
+    }
+}

@@ -1,6 +1,6 @@
 //! Key/value secrets, as Vault's `kv`: version 1 keeps one value for a key, version 2 its history.
 //!
-//! Both versions store the same [`record`] in the same tree. What version 1 writes is a history of
+//! Both versions store the same `record` in the same tree. What version 1 writes is a history of
 //! one version, so upgrading a mount rewrites nothing and takes no time; going back is refused by
 //! the host, since version 1 would show less than there is.
 //!

@@ -12,7 +12,7 @@ pub(crate) const MAX_VERSIONS: u32 = 16_384;
 pub(crate) const PATH_BYTES: usize = 1024 - "version/".len() - "/".len() - 20;
 
 /// How deep a patch, or the part of a secret that `subkeys` shows, may be nested. A level takes
-/// some 500 bytes of a stack of 128 KiB.
+/// some 300 bytes of a stack of 64 KiB.
 pub(crate) const DEPTH: usize = 100;
 
 /// The most bytes of names that one answer lists; the host's limit for an answer is 16 MiB.

@@ -26,7 +26,9 @@ pub(crate) fn list(host: &Host, folder: &str, part: Part) -> Answer {
     let mut after = part.after;
     loop {
         // 0 asks storage for its most.
-        let wanted = part.limit.map_or(0, |limit| limit - keys.len() as u32);
+        let wanted = part
+            .limit
+            .map_or(0, |limit| limit.saturating_sub(keys.len() as u32));
         let page = host.storage().list(&prefix, after.as_deref(), wanted)?;
         bytes += page.keys.iter().map(|key| key.len() + 3).sum::<usize>();
         if bytes > limits::LISTING_BYTES {

@@ -3,7 +3,7 @@
 //! Only objects are taken apart, and only those that must be; all other text is copied as it
 //! stands. So a number stays as it was written, and a patch costs what it touches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use coffer_sdk::Error;
 use serde_json::value::RawValue;
@@ -39,27 +39,31 @@ fn merge_into(
     patch: &str,
     levels: usize,
 ) -> Result<(), Error> {
-    let Some(patch_members) = members(patch)? else {
+    let Some(patch) = members(patch)? else {
         merged.extend_from_slice(patch.as_bytes());
         return Ok(());
     };
     let levels = levels.checked_sub(1).ok_or_else(too_deep)?;
-    let target_members = target.map_or(Ok(None), members)?.unwrap_or_default();
-    let names: BTreeSet<&String> = target_members.keys().chain(patch_members.keys()).collect();
-    write_object(merged, names, |merged, name| {
-        let old = target_members.get(name).map(|value| value.get());
-        match (old, patch_members.get(name).map(|value| value.get())) {
-            (_, Some("null")) | (None, None) => Ok(false),
-            (old, Some(patch)) => {
-                write_name(merged, name)?;
-                merge_into(merged, old, patch, levels)?;
-                Ok(true)
+    let target = target.map_or(Ok(None), members)?.unwrap_or_default();
+    // For each name what was there, and what is to be merged into that.
+    let mut kept: BTreeMap<&str, (Option<&str>, Option<&str>)> = target
+        .iter()
+        .map(|(name, old)| (name.as_str(), (Some(old.get()), None)))
+        .collect();
+    for (name, new) in &patch {
+        match new.get() {
+            "null" => kept.remove(name.as_str()),
+            new => {
+                let old = target.get(name).map(|old| old.get());
+                kept.insert(name, (old, Some(new)))
             }
-            (Some(old), None) => {
-                write_name(merged, name)?;
-                merged.extend_from_slice(old.as_bytes());
-                Ok(true)
-            }
+        };
+    }
+    write_object(merged, kept, |merged, (old, new)| match (old, new) {
+        (old, Some(new)) => merge_into(merged, old, new, levels),
+        (old, None) => {
+            merged.extend_from_slice(old.unwrap_or_default().as_bytes());
+            Ok(())
         }
     })
 }
@@ -83,39 +87,29 @@ fn keys_into(keys: &mut Vec<u8>, value: &str, levels: usize, beyond: Beyond) -> 
             Beyond::IsRefused => Err(too_deep()),
         };
     };
-    write_object(keys, &members, |keys, (name, value)| {
-        write_name(keys, name)?;
-        keys_into(keys, value.get(), levels, beyond)?;
-        Ok(true)
+    let members = members.iter().map(|(name, value)| (name.as_str(), value));
+    write_object(keys, members, |keys, value| {
+        keys_into(keys, value.get(), levels, beyond)
     })
 }
 
-/// Writes an object of those `items` for which `write` wrote a member, and says so.
-fn write_object<I: IntoIterator>(
+fn write_object<'m, V>(
     out: &mut Vec<u8>,
-    items: I,
-    mut write: impl FnMut(&mut Vec<u8>, I::Item) -> Result<bool, Error>,
+    members: impl IntoIterator<Item = (&'m str, V)>,
+    mut write_value: impl FnMut(&mut Vec<u8>, V) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    out.push(b'{');
-    let mut first = true;
-    for item in items {
-        let comma = out.len();
-        if !first {
-            out.push(b',');
-        }
-        if write(out, item)? {
-            first = false;
-        } else {
-            out.truncate(comma);
-        }
+    let mut before = b'{';
+    for (name, value) in members {
+        out.push(before);
+        serde_json::to_writer(&mut *out, name).map_err(|_| damaged())?;
+        out.push(b':');
+        write_value(out, value)?;
+        before = b',';
+    }
+    if before == b'{' {
+        out.push(b'{');
     }
     out.push(b'}');
-    Ok(())
-}
-
-fn write_name(out: &mut Vec<u8>, name: &str) -> Result<(), Error> {
-    serde_json::to_writer(&mut *out, name).map_err(|_| damaged())?;
-    out.push(b':');
     Ok(())
 }
 

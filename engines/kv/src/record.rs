@@ -114,6 +114,21 @@ impl Record {
         }
     }
 
+    /// A key with one version, as version 1 of the engine writes it.
+    pub(crate) fn single(now: Timestamp, data: Vec<u8>, refresh_after: Option<u64>) -> Self {
+        let only = Version {
+            created: now,
+            state: State::Live,
+        };
+        Self {
+            current: 1,
+            versions: vec![only],
+            refresh_after,
+            latest: Some(data),
+            ..Self::new(now)
+        }
+    }
+
     /// The record of a key, if there is one.
     pub(crate) fn load(host: &Host, key: &Key<'_>) -> Result<Option<Self>, Error> {
         let stored = host.storage().get(&key.record())?;
@@ -131,17 +146,15 @@ impl Record {
             }
             None => None,
         };
-        let record: Self = serde_json::from_slice(&stored)
-            .map_err(|error| Error::internal(format!("the record of a key is damaged: {error}")))?;
+        let record: Self =
+            serde_json::from_slice(&stored).map_err(|_| damaged("it does not parse"))?;
         let count = record.versions.len() as u64;
         let first = match count {
             0 => 0,
             _ => record.oldest.max(1),
         };
         if first.checked_add(count.saturating_sub(1)) != Some(record.current) {
-            return Err(Error::internal(
-                "the record of a key is damaged: its versions are not consecutive",
-            ));
+            return Err(damaged("its versions are not consecutive"));
         }
         Ok(Self { latest, ..record })
     }
@@ -212,7 +225,7 @@ impl Record {
         } else {
             host.storage().get(&key.version(number))?
         };
-        data.ok_or_else(|| Error::internal("the data of a version is missing"))
+        data.ok_or_else(|| damaged("the data of a version is missing"))
     }
 
     /// The JSON text of the latest version, if it may be read.
@@ -259,6 +272,11 @@ impl Record {
     fn index(&self, number: u64) -> Option<usize> {
         usize::try_from(number.checked_sub(self.first_kept())?).ok()
     }
+}
+
+/// Says what is wrong and not what is stored: this goes to a log.
+fn damaged(what: &str) -> Error {
+    Error::internal(format!("the record of a key is damaged: {what}"))
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

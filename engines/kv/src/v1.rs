@@ -5,9 +5,9 @@ use std::time::Duration;
 use coffer_sdk::time::parse_duration;
 use coffer_sdk::{Answer, Engine, Error, Host, Path, Request, Response};
 
-use crate::key::Key;
+use crate::key::{self, Key};
 use crate::listing::{self, Part};
-use crate::record::{Record, State, Version};
+use crate::record::Record;
 
 pub(crate) static ENGINE: Engine = Engine::secrets(
     "kv",
@@ -20,18 +20,11 @@ pub(crate) static ENGINE: Engine = Engine::secrets(
      which time clients should read it again.",
 )
 .free_form()
-.exists(exists)
+.exists(key::exists)
 .read("Read a secret.", read)
 .write("Store a secret.", write)
 .delete("Delete a secret.", delete)
 .list("List secrets and folders.", list)]);
-
-fn exists(host: &Host, request: &Request) -> Result<bool, Error> {
-    match Key::find(request)? {
-        Some(key) => Ok(host.storage().get(&key.record())?.is_some()),
-        None => Ok(false),
-    }
-}
 
 fn read(host: &Host, request: &Request) -> Answer {
     let key = Key::find(request)?.ok_or(Error::NotFound)?;
@@ -48,16 +41,7 @@ fn write(host: &Host, request: &Request) -> Answer {
     if request.fields().len() == 0 {
         return Err(Error::invalid("missing data fields"));
     }
-    let now = host.now();
-    let mut record = Record::new(now);
-    let version = Version {
-        created: now,
-        state: State::Live,
-    };
-    // The only version there is: it replaces, and nothing can be displaced.
-    record.push(version, request.body().into(), 1)?;
-    record.oldest = 0;
-    record.refresh_after = refresh_after(request);
+    let record = Record::single(host.now(), request.body().into(), refresh_after(request));
     record.save(host, &key)?;
     Ok(Response::empty())
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use coffer_sdk::{Answer, Engine, Error, Field, Host, Operation, Path, Request, Response};
 use serde::Serialize;
 
-use crate::key::Key;
+use crate::key::{self, Key};
 use crate::record::{Record, Version};
 use crate::settings::Settings;
 
@@ -80,7 +80,7 @@ pub(crate) static ENGINE: Engine = Engine::secrets(
                 "`cas`: write only if this is the current version; 0 if there must be none.",
             ),
         ])
-        .exists(data::exists)
+        .exists(key::exists)
         .read("Read a version.", data::read)
         .returns(
             Operation::Read,
@@ -146,7 +146,7 @@ pub(crate) static ENGINE: Engine = Engine::secrets(
         Field::text("after", "Lists only what comes after this name."),
         Field::integer("limit", "Lists at most so many names."),
     ])
-    .exists(metadata::exists)
+    .exists(key::exists)
     .read("Read about a key.", metadata::read)
     .returns(Operation::Read, metadata::RETURNS)
     .write(

@@ -1,6 +1,8 @@
 //! The border: the generated bindings, and what turns their types into ours and back. The only
 //! place that knows the version of the WIT.
 
+mod arena;
+
 use std::time::Duration;
 
 use bindings::coffer::engine::{ambient, log, secrets, storage, types};

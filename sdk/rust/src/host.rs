@@ -147,9 +147,11 @@ impl Storage<'_> {
         let Some(value) = self.get(key)? else {
             return Ok(None);
         };
-        serde_json::from_slice(&value)
-            .map(Some)
-            .map_err(|error| Error::internal(format!("stored record is damaged: {error}")))
+        // The parser's own words may repeat what is stored, so only the place is told.
+        serde_json::from_slice(&value).map(Some).map_err(|error| {
+            let column = error.column();
+            Error::internal(format!("a stored record is damaged at column {column}"))
+        })
     }
 
     /// Sets the value under `key` to JSON.

@@ -33,5 +33,5 @@ pub(super) fn load(host: &Host) -> Result<Settings, Error> {
 
 pub(super) fn parse(stored: &[u8]) -> Result<Settings, Error> {
     serde_json::from_slice(stored)
-        .map_err(|error| Error::internal(format!("the mount's settings are damaged: {error}")))
+        .map_err(|_| Error::internal("the settings of the mount are damaged"))
 }

@@ -11,13 +11,6 @@ use crate::record::{Record, State, Version};
 use crate::settings::{InEffect, Settings};
 use crate::{merge, v2};
 
-pub(super) fn exists(host: &Host, request: &Request) -> Result<bool, Error> {
-    match Key::find(request)? {
-        Some(key) => Ok(host.storage().get(&key.record())?.is_some()),
-        None => Ok(false),
-    }
-}
-
 pub(super) fn read(host: &Host, request: &Request) -> Answer {
     show(host, request, "data", Ok)
 }

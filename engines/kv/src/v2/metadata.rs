@@ -23,10 +23,6 @@ pub(super) const RETURNS: &[Field] = &[
     Field::object("versions", "About each version, by its number."),
 ];
 
-pub(super) fn exists(host: &Host, request: &Request) -> Result<bool, Error> {
-    v2::data::exists(host, request)
-}
-
 pub(super) fn read(host: &Host, request: &Request) -> Answer {
     let key = Key::find(request)?.ok_or(Error::NotFound)?;
     let record = Record::load(host, &key)?.ok_or(Error::NotFound)?;
