@@ -14,6 +14,7 @@ mod acl;
 mod capabilities;
 mod hcl;
 mod index;
+mod layout;
 mod limits;
 mod parse;
 mod pattern;

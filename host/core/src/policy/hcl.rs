@@ -1,22 +1,23 @@
-//! Reads HCL 1 and JSON into one tree of keys and values.
+//! Reads HCL and JSON into one tree of keys and values.
 //!
-//! Policies are HCL 1. The kept crates read HCL 2, which gives line ends a meaning and refuses much of what people have:
-//! a brace on the next line (as HashiCorp's own example policies have it), two attributes or two blocks on a line,
-//! quoted and repeated keys, commas between attributes, `${` and `%{` in a text. HCL 1 is small enough to read here;
-//! its grammar is: items, each of keys and then `= value` or `{ items }`. JSON is read by serde_json. Both keep keys that
-//! are written twice, since the second rule for a path must not hide the first, which may be a deny.
-//!
-//! Compared with HashiCorp's own parser (hashicorp/hcl, version 1) on 60,000 random texts, valid and broken, it reads
-//! the same but for these: that one drops a key at the end that has no value, takes `[,]` for `[]` and `.5` for a number,
-//! reads `a = 1b = 2` as two items, and keeps the blanks before the last line of a `<<END`.
+//! hcl-edit reads the HCL and serde_json the JSON. hcl-edit reads HCL 2 and policies are HCL 1, so a text that it refuses
+//! goes through [`Layout`] and to it once more. Only plain values are taken: what HCL 2 would evaluate is refused.
+//! No key is lost: HCL with a key twice in one block is refused, but for blocks; JSON keeps both. The second rule for a
+//! path must not hide the first, which may be a deny.
 
+use std::iter;
+
+use hcl_edit::expr::{Expression, ObjectKey, ObjectValue};
+use hcl_edit::structure::{BlockLabel, Body, Structure};
+use hcl_edit::{Decorated, Span};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use super::PolicyError;
-use super::limits::MAX_DEPTH;
+use super::layout::Layout;
+use super::limits::{MAX_ASSIGNMENTS, MAX_DEPTH};
 
 /// `keys = value` or `keys { … }`.
 #[derive(Debug)]
@@ -61,12 +62,22 @@ pub(super) fn read(text: &str) -> Result<Vec<Item>, PolicyError> {
     if text.trim_start().starts_with('{') {
         return read_json(text);
     }
-    let mut reader = Reader {
-        text,
-        at: 0,
-        depth: 0,
-    };
-    reader.items(Token::End)
+    if let Some((offset, _)) = text.match_indices(['=', ':']).nth(MAX_ASSIGNMENTS) {
+        let problem = format!("more than {MAX_ASSIGNMENTS} assignments");
+        return Err(error_at(text, offset, problem));
+    }
+    let read = |layout| HclReader { layout }.read();
+    let outcome = read(Layout::as_is(text)).or_else(|as_is| {
+        // Layout is never at fault, so where both fail, the error that comes later in the text is the one to mend.
+        read(Layout::of(text)).map_err(|laid_out| {
+            if laid_out.0 < as_is.0 {
+                as_is
+            } else {
+                laid_out
+            }
+        })
+    });
+    outcome.map_err(|(offset, problem)| error_at(text, offset, problem))
 }
 
 fn error_at(text: &str, offset: usize, problem: impl Into<String>) -> PolicyError {
@@ -88,341 +99,110 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     )
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Token {
-    Identifier(String),
-    Text(String),
-    /// A number, a truth value, or a text over several lines: what can be a value but not a key.
-    Literal(Json),
-    OpenBrace,
-    CloseBrace,
-    OpenBracket,
-    CloseBracket,
-    Comma,
-    Assign,
-    End,
+/// Where in an HCL text, as it was written, and what is wrong there.
+type Wrong = (usize, String);
+
+struct HclReader<'t> {
+    layout: Layout<'t>,
 }
 
-impl Token {
-    fn name(&self) -> &'static str {
-        match self {
-            Token::Identifier(_) => "a word",
-            Token::Text(_) => "a string",
-            Token::Literal(_) => "a literal",
-            Token::OpenBrace => "'{'",
-            Token::CloseBrace => "'}'",
-            Token::OpenBracket => "'['",
-            Token::CloseBracket => "']'",
-            Token::Comma => "','",
-            Token::Assign => "'='",
-            Token::End => "the end",
-        }
+/// Recursion is as deep as the text, which hcl-edit reads to a depth of 64.
+impl HclReader<'_> {
+    fn read(&self) -> Result<Vec<Item>, Wrong> {
+        let body = hcl_edit::parser::parse_body(self.layout.text()).map_err(|error| {
+            let offset = self.layout.original(error.location().offset());
+            (offset, error.message().to_owned())
+        })?;
+        self.body(body)
     }
-}
 
-struct Reader<'t> {
-    text: &'t str,
-    /// The byte to read next; always between two characters.
-    at: usize,
-    depth: usize,
-}
-
-impl<'t> Reader<'t> {
-    /// Reads items up to and with `closing`. Commas between them are optional.
-    fn items(&mut self, closing: Token) -> Result<Vec<Item>, PolicyError> {
-        let mut items = Vec::new();
-        loop {
-            let (offset, token) = self.token()?;
-            let first_key = match token {
-                token if token == closing => return Ok(items),
-                Token::Identifier(key) | Token::Text(key) => key,
-                token => return Err(self.unexpected(offset, "a key", &token)),
-            };
-            let mut keys = vec![first_key];
-            let value = loop {
-                match self.token()? {
-                    (_, Token::Identifier(key) | Token::Text(key)) => keys.push(key),
-                    (_, Token::OpenBrace) => break self.object()?,
-                    (at, Token::Assign) if keys.len() > 1 => {
-                        return Err(self.unexpected(at, "'{'", &Token::Assign));
-                    }
-                    (_, Token::Assign) => break self.value()?,
-                    (at, token) => return Err(self.unexpected(at, "'{' or '='", &token)),
+    fn body(&self, body: Body) -> Result<Vec<Item>, Wrong> {
+        let item = |structure: Structure| {
+            let offset = self.offset(&structure);
+            let (keys, value) = match structure {
+                Structure::Attribute(attribute) => {
+                    let key = attribute.key.to_string();
+                    (vec![key], self.value(attribute.value)?)
+                }
+                Structure::Block(block) => {
+                    let labels = block.labels.into_iter().map(|label| match label {
+                        BlockLabel::Ident(word) => Ok(word.to_string()),
+                        BlockLabel::String(text) => self.text(text),
+                    });
+                    let keys = iter::once(Ok(block.ident.to_string())).chain(labels);
+                    let keys = keys.collect::<Result<_, _>>()?;
+                    (keys, Value::Object(self.body(block.body)?))
                 }
             };
-            items.push(Item {
+            Ok(Item {
                 keys,
                 value,
                 offset,
-            });
-            self.skip(&Token::Comma)?;
-        }
+            })
+        };
+        body.into_iter().map(item).collect()
     }
 
-    fn value(&mut self) -> Result<Value, PolicyError> {
-        match self.token()? {
-            (_, Token::Text(text)) => Ok(Value::Scalar(Json::String(text))),
-            (_, Token::Literal(value)) => Ok(Value::Scalar(value)),
-            (_, Token::OpenBrace) => self.object(),
-            (_, Token::OpenBracket) => self.list(),
-            (at, token) => Err(self.unexpected(at, "a value", &token)),
-        }
-    }
-
-    /// What follows a `{`.
-    fn object(&mut self) -> Result<Value, PolicyError> {
-        self.deeper(|reader| Ok(Value::Object(reader.items(Token::CloseBrace)?)))
-    }
-
-    /// What follows a `[`. A comma may follow the last value.
-    fn list(&mut self) -> Result<Value, PolicyError> {
-        self.deeper(|reader| {
-            let mut values = Vec::new();
-            loop {
-                if reader.skip(&Token::CloseBracket)? {
-                    return Ok(Value::List(values));
-                }
-                values.push(reader.value()?);
-                if !reader.skip(&Token::Comma)? {
-                    let (at, token) = reader.token()?;
-                    if token != Token::CloseBracket {
-                        return Err(reader.unexpected(at, "',' or ']'", &token));
-                    }
-                    return Ok(Value::List(values));
-                }
+    fn value(&self, expression: Expression) -> Result<Value, Wrong> {
+        let offset = self.offset(&expression);
+        let wrong = |problem: &str| (offset, problem.to_owned());
+        Ok(match expression {
+            Expression::Null(_) => Value::Scalar(Json::Null),
+            Expression::Bool(value) => Value::Scalar(Json::Bool(value.into_value())),
+            // As written, so that no digit is lost. JSON has no leading zero: HCL 1 means octal by it, and HCL 2 does not.
+            Expression::Number(number) => {
+                let digits = number.as_repr();
+                let number = digits.and_then(|digits| serde_json::from_str(digits).ok());
+                Value::Scalar(Json::Number(number.ok_or_else(|| wrong("illegal number"))?))
             }
+            Expression::String(text) => Value::Scalar(Json::String(self.text(text)?)),
+            Expression::HeredocTemplate(heredoc) => {
+                let parts = heredoc.template.iter();
+                let literals = parts.map(|part| Some(part.as_literal()?.as_str()));
+                let text = literals.collect::<Option<String>>();
+                let text = text.ok_or_else(|| wrong("templates are not evaluated"))?;
+                // hcl-edit overlooks an end on the first line, and would take the rules that follow for text.
+                if text.trim_start().starts_with(heredoc.delimiter.as_str()) {
+                    return Err(wrong("a heredoc must not be empty"));
+                }
+                Value::Scalar(Json::String(text))
+            }
+            Expression::Array(values) => {
+                let values = values.into_iter().map(|value| self.value(value));
+                Value::List(values.collect::<Result<_, _>>()?)
+            }
+            Expression::Object(entries) => {
+                let item = |(key, value): (ObjectKey, ObjectValue)| {
+                    let offset = self.offset(&key);
+                    let key = match key {
+                        ObjectKey::Ident(word) => word.to_string(),
+                        ObjectKey::Expression(Expression::String(text)) => self.text(text)?,
+                        _ => return Err(wrong("a key must be a word or a string")),
+                    };
+                    Ok(Item {
+                        keys: vec![key],
+                        value: self.value(value.into_expr())?,
+                        offset,
+                    })
+                };
+                Value::Object(entries.into_iter().map(item).collect::<Result<_, _>>()?)
+            }
+            Expression::Variable(_) => return Err(wrong("a string must be in quotes")),
+            _ => return Err(wrong("expressions are not evaluated")),
         })
     }
 
-    fn deeper(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, PolicyError>,
-    ) -> Result<Value, PolicyError> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(error_at(self.text, self.at, "nested too deeply"));
+    /// A text in quotes. hcl-edit lets it go on over line ends, where HCL 1 and 2 see a forgotten quote.
+    fn text(&self, text: Decorated<String>) -> Result<String, Wrong> {
+        let written = text.span().and_then(|span| self.layout.text().get(span));
+        if written.is_some_and(|written| written.contains('\n')) {
+            return Err((self.offset(&text), "string is not terminated".to_owned()));
         }
-        let value = read(self);
-        self.depth -= 1;
-        value
+        Ok(text.into_value())
     }
 
-    /// Steps over `wanted` if it comes next.
-    fn skip(&mut self, wanted: &Token) -> Result<bool, PolicyError> {
-        let before = self.at;
-        let is_next = self.token()?.1 == *wanted;
-        if !is_next {
-            self.at = before;
-        }
-        Ok(is_next)
-    }
-
-    fn unexpected(&self, offset: usize, wanted: &str, found: &Token) -> PolicyError {
-        error_at(
-            self.text,
-            offset,
-            format!("expected {wanted}, found {}", found.name()),
-        )
-    }
-
-    /// The next token and where it begins.
-    fn token(&mut self) -> Result<(usize, Token), PolicyError> {
-        self.skip_blanks()?;
-        let offset = self.at;
-        let Some(first) = self.rest().chars().next() else {
-            return Ok((offset, Token::End));
-        };
-        let sign = match first {
-            '{' => Some(Token::OpenBrace),
-            '}' => Some(Token::CloseBrace),
-            '[' => Some(Token::OpenBracket),
-            ']' => Some(Token::CloseBracket),
-            ',' => Some(Token::Comma),
-            '=' => Some(Token::Assign),
-            _ => None,
-        };
-        let token = match sign {
-            Some(sign) => {
-                self.at += 1;
-                sign
-            }
-            None if first == '"' => Token::Text(self.quoted()?),
-            None if first == '<' => Token::Literal(Json::String(self.heredoc()?)),
-            None if first == '-' || first.is_ascii_digit() => Token::Literal(self.number()?),
-            None if first.is_alphabetic() || first == '_' => {
-                match self.take(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) {
-                    "true" => Token::Literal(Json::Bool(true)),
-                    "false" => Token::Literal(Json::Bool(false)),
-                    word => Token::Identifier(word.to_owned()),
-                }
-            }
-            None => return Err(error_at(self.text, offset, "illegal character")),
-        };
-        Ok((offset, token))
-    }
-
-    /// Blanks, line ends and comments.
-    fn skip_blanks(&mut self) -> Result<(), PolicyError> {
-        loop {
-            self.take(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
-            let rest = self.rest();
-            if rest.starts_with('#') || rest.starts_with("//") {
-                self.take(|c| c != '\n');
-            } else if let Some(comment) = rest.strip_prefix("/*") {
-                let Some(length) = comment.find("*/") else {
-                    return Err(error_at(self.text, self.at, "comment is not terminated"));
-                };
-                self.at += "/*".len() + length + "*/".len();
-            } else {
-                return Ok(());
-            }
-        }
-    }
-
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
-    }
-
-    /// Takes the longest run of characters that are `wanted`.
-    fn take(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
-        let start = self.at;
-        let rest = self.rest();
-        self.at += rest.find(|c| !wanted(c)).unwrap_or(rest.len());
-        &self.text[start..self.at]
-    }
-
-    fn next_char(&mut self) -> Option<char> {
-        let next = self.rest().chars().next()?;
-        self.at += next.len_utf8();
-        Some(next)
-    }
-
-    /// A text in quotes, on one line. What stands in `${…}` is kept as it is, quotes and all.
-    fn quoted(&mut self) -> Result<String, PolicyError> {
-        let start = self.at;
-        self.at += 1;
-        let mut text = String::new();
-        let mut braces = 0_usize;
-        loop {
-            let Some(c) = self.next_char() else {
-                return Err(error_at(self.text, start, "string is not terminated"));
-            };
-            match c {
-                '"' if braces == 0 => return Ok(text),
-                '\n' if braces == 0 => {
-                    return Err(error_at(self.text, start, "string is not terminated"));
-                }
-                '\\' if braces == 0 => text.push(self.escaped()?),
-                '$' if braces == 0 && self.rest().starts_with('{') => {
-                    self.at += 1;
-                    braces = 1;
-                    text.push_str("${");
-                }
-                c => {
-                    match c {
-                        '{' if braces > 0 => braces += 1,
-                        '}' if braces > 0 => braces -= 1,
-                        _ => {}
-                    }
-                    text.push(c);
-                }
-            }
-        }
-    }
-
-    /// What follows a backslash.
-    fn escaped(&mut self) -> Result<char, PolicyError> {
-        let start = self.at;
-        let escaped = match self.next_char() {
-            Some('a') => Some('\x07'),
-            Some('b') => Some('\x08'),
-            Some('f') => Some('\x0c'),
-            Some('n') => Some('\n'),
-            Some('r') => Some('\r'),
-            Some('t') => Some('\t'),
-            Some('v') => Some('\x0b'),
-            Some(c @ ('\\' | '"')) => Some(c),
-            Some('0'..='7') => {
-                self.at = start;
-                self.code(3, 8).filter(char::is_ascii)
-            }
-            Some('x') => self.code(2, 16).filter(char::is_ascii),
-            Some('u') => self.code(4, 16),
-            Some('U') => self.code(8, 16),
-            _ => None,
-        };
-        escaped.ok_or_else(|| error_at(self.text, start, "illegal escape"))
-    }
-
-    /// A character by its number, written in so many digits.
-    fn code(&mut self, digits: usize, radix: u32) -> Option<char> {
-        let mut code = 0_u32;
-        for _ in 0..digits {
-            let digit = self.next_char()?.to_digit(radix)?;
-            code = code.checked_mul(radix)?.checked_add(digit)?;
-        }
-        char::from_u32(code)
-    }
-
-    /// A decimal, hexadecimal or octal integer, or a decimal fraction.
-    fn number(&mut self) -> Result<Json, PolicyError> {
-        let start = self.at;
-        self.take(|c| c == '-');
-        let digits = self.take(|c| c.is_ascii_alphanumeric() || c == '.');
-        if digits.ends_with(['e', 'E']) && !digits.starts_with("0x") {
-            self.take(|c| matches!(c, '+' | '-' | '0'..='9'));
-        }
-        let text = &self.text[start..self.at];
-        let (sign, digits) = match text.strip_prefix('-') {
-            Some(digits) => ("-", digits),
-            None => ("", text),
-        };
-        let integer = |digits: &str, radix| i64::from_str_radix(&format!("{sign}{digits}"), radix);
-        let number = if let Some(digits) = digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
-            integer(digits, 16).ok().map(Json::from)
-        } else if digits.bytes().all(|b| b.is_ascii_digit()) {
-            let radix = if digits.starts_with('0') { 8 } else { 10 };
-            integer(digits, radix).ok().map(Json::from)
-        } else {
-            let fraction = text.parse().ok().filter(|number: &f64| number.is_finite());
-            fraction.map(Json::from)
-        };
-        number.ok_or_else(|| error_at(self.text, start, "illegal number"))
-    }
-
-    /// `<<END`, lines, and a line with `END`. After `<<-` the lines lose the indentation of the last one, if all have it.
-    fn heredoc(&mut self) -> Result<String, PolicyError> {
-        let start = self.at;
-        let unterminated = |reader: &Self| error_at(reader.text, start, "string is not terminated");
-        let Some(head) = self.rest().strip_prefix("<<") else {
-            return Err(error_at(self.text, start, "illegal character"));
-        };
-        let (anchor, body) = head.split_once('\n').ok_or_else(|| unterminated(self))?;
-        let anchor = anchor.trim_end_matches('\r');
-        let (is_indented, anchor) = match anchor.strip_prefix('-') {
-            Some(anchor) => (true, anchor),
-            None => (false, anchor),
-        };
-        if anchor.is_empty() || !anchor.chars().all(char::is_alphanumeric) {
-            return Err(error_at(self.text, start, "illegal character"));
-        }
-        let mut lines = Vec::new();
-        let mut end = self.text.len() - body.len();
-        for line in body.split_inclusive('\n') {
-            end += line.len();
-            if line.trim() != anchor {
-                lines.push(line);
-                continue;
-            }
-            self.at = end;
-            let indent = &line[..line.len() - line.trim_start().len()];
-            let unindented = lines.iter().map(|line| line.strip_prefix(indent));
-            return Ok(match unindented.collect::<Option<String>>() {
-                Some(text) if is_indented => text,
-                _ => lines.concat(),
-            });
-        }
-        Err(unterminated(self))
+    fn offset(&self, of: &impl Span) -> usize {
+        self.layout.original(of.span().map_or(0, |span| span.start))
     }
 }
 

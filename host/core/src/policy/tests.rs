@@ -972,10 +972,11 @@ path "c" { capabilities = ["read"]
     "create", # first
     "update",
   ]
-  allowed_parameters { "a b" = [] bare = ["x", 1, 0x10, 2.5, true] }
+  allowed_parameters { "a b" = [] bare = ["x", 1, -16, 2.50, true] }
 }
 name = "ignored"
-path "e/${x "y"}/%{z}" { capabilities = ["read"] capabilities = ["list"] }
+path "e/${x}/%{z}" { capabilities = ["read"] }
+path "e/${x}/%{z}" { capabilities = ["list"], }
 path "f/\"\\\u00e9" { comment = <<END
   it's "free" text }
 END
@@ -985,22 +986,42 @@ path "g" {
   comment = <<-END
     indented
     END
-  denied_parameters = { x = ["1"], x = ["2"] }
+  denied_parameters = { x = ["1"] y = ["${2}"] }
 }
-path = { "h" = { policy = "sudo" } }
-path = [{ "i" { policy = "write" } }, { "i" { policy = "deny" } }]"#,
+path = [{ "h/*" = { policy = "sudo" } }, { "i" { policy = "write" } }, { "i" { policy = "deny" } }]"#,
         expect![[r#"
             auth/*: create+delete+list+read+sudo+update
             a: list+read+update
             b: read
             c: read
-            d: create+update allowed={"a b":[],"bare":["x",1,16,2.5,true]}
-            e/${x "y"}/%{z}: list+read
+            d: create+update allowed={"a b":[],"bare":["x",1,-16,2.50,true]}
+            e/${x}/%{z}: read
+            e/${x}/%{z}: list
             f/"\é: deny
-            g: deny denied={"x":["1","2"]}
-            h: create+delete+list+read+sudo+update
+            g: deny denied={"x":["1"],"y":["${2}"]}
+            h/*: create+delete+list+read+sudo+update
             i: create+delete+list+read+update
             i: deny"#]],
+    );
+    check_text(
+        r#"path { "j/*" { policy = "read" comment = "$${" } k { policy = "deny" } }"#,
+        expect![[r#"
+            j/*: list+read
+            k: deny"#]],
+    );
+}
+
+#[test]
+fn hcl_that_the_parser_reads_as_it_is_may_hold_what_looks_like_a_template() {
+    check_text(
+        "path \"a/${b}\" {\n  policy = \"read\"\n}\npath = {\n  \"c/*\" = { capabilities = [\"list\"] }\n}\n",
+        expect![[r#"
+            a/${b}: list+read
+            c/*: list"#]],
+    );
+    check_text(
+        "path \"a\" {\n  allowed_parameters = {\n    x = [\"${b}\", \"%{c}\"]\n  }\n}\n",
+        expect![[r#"a: deny allowed={"x":["${b}","%{c}"]}"#]],
     );
 }
 
@@ -1088,6 +1109,15 @@ fn unknown_keys_are_named_with_their_lines() {
         expect![[r#"
             failed to parse policy: 1 error occurred:
             	* path "a": invalid key "capability" on line 3
+
+        "#]],
+    );
+    check_text(
+        "/* the\nlayout */ path \"a\"\n{\n  comment = <<E\n\n }\nE\n  capability = \"x\" polici = \"y\"\n}",
+        expect![[r#"
+            failed to parse policy: 2 errors occurred:
+            	* path "a": invalid key "capability" on line 8
+            	* path "a": invalid key "polici" on line 8
 
         "#]],
     );
@@ -1230,39 +1260,41 @@ fn what_is_neither_hcl_nor_json_is_refused_with_its_place() {
     for (text, expected) in [
         (
             "path",
-            expect!["failed to parse policy: At 1:5: expected '{' or '=', found the end"],
+            expect!["failed to parse policy: At 1:1: unexpected token"],
         ),
         (
             "path \"x\"",
-            expect!["failed to parse policy: At 1:9: expected '{' or '=', found the end"],
+            expect!["failed to parse policy: At 1:8: expected `{`"],
         ),
         (
             "path \"x\" {",
-            expect!["failed to parse policy: At 1:11: expected a key, found the end"],
+            expect![
+                "failed to parse policy: At 1:10: invalid block body; expected `}`, newline or identifier"
+            ],
         ),
         (
             "path \"x\" { capabilities = [\"read\" }",
-            expect!["failed to parse policy: At 1:35: expected ',' or ']', found '}'"],
+            expect!["failed to parse policy: At 1:35: expected `]`"],
         ),
         (
             "path \"x\" { capabilities = [\"read\" \"list\"] }",
-            expect!["failed to parse policy: At 1:35: expected ',' or ']', found a string"],
+            expect!["failed to parse policy: At 1:35: expected `]`"],
         ),
         (
             "path \"x\" { capabilities = read }",
-            expect!["failed to parse policy: At 1:27: expected a value, found a word"],
+            expect!["failed to parse policy: At 1:27: a string must be in quotes"],
         ),
         (
             "path \"x\" = {}",
-            expect!["failed to parse policy: At 1:10: expected '{', found '='"],
+            expect!["failed to parse policy: At 1:10: expected `{`"],
         ),
         (
             "path \"x\" {}\n}",
-            expect!["failed to parse policy: At 2:1: expected a key, found '}'"],
+            expect!["failed to parse policy: At 2:1: unexpected token"],
         ),
         (
             "path \"x {}",
-            expect!["failed to parse policy: At 1:6: string is not terminated"],
+            expect!["failed to parse policy: At 1:6: expected `{`"],
         ),
         (
             "path \"x\n\" {}",
@@ -1270,35 +1302,75 @@ fn what_is_neither_hcl_nor_json_is_refused_with_its_place() {
         ),
         (
             "path \"\\q\" {}",
-            expect!["failed to parse policy: At 1:8: illegal escape"],
+            expect![[
+                r#"failed to parse policy: At 1:9: invalid escape sequence; expected `n`, `r`, `t`, `u`, `U`, `\` or `"`"#
+            ]],
         ),
         (
             "/* path",
-            expect!["failed to parse policy: At 1:1: comment is not terminated"],
+            expect!["failed to parse policy: At 1:1: unexpected token"],
         ),
         (
             "path \"x\" { comment = <<END\nend",
-            expect!["failed to parse policy: At 1:22: string is not terminated"],
+            expect!["failed to parse policy: At 2:1: expected heredoc end delimiter"],
         ),
         (
             "path \"x\" { comment = 08 }",
             expect!["failed to parse policy: At 1:22: illegal number"],
         ),
         (
+            "path \"x\"\n{\n  comment = 010\n}",
+            expect!["failed to parse policy: At 3:13: illegal number"],
+        ),
+        (
+            "path \"x\" { policy = \"read\" policy = \"deny\" }",
+            expect![
+                "failed to parse policy: At 1:28: invalid attribute; expected unique attribute key; found redefined attribute"
+            ],
+        ),
+        (
+            "path \"x\" { denied_parameters = { a = [], a = [1] } }",
+            expect![
+                "failed to parse policy: At 1:42: invalid object item; expected unique object key; found redefined object key"
+            ],
+        ),
+        (
+            "path \"x\" { policy = \"read\" comment = 1 + 1 }",
+            expect![
+                "failed to parse policy: At 1:40: invalid block body; expected `}`, newline or identifier"
+            ],
+        ),
+        (
+            "path \"x\" {\n  policy = \"a\n\"\n}",
+            expect!["failed to parse policy: At 2:12: string is not terminated"],
+        ),
+        (
+            "path \"x\" {\n  comment = <<E\nE\n  policy = \"deny\"\n  x = <<E\nE\n}",
+            expect!["failed to parse policy: At 2:13: a heredoc must not be empty"],
+        ),
+        (
+            "path \"${x \"y\"}\" {}",
+            expect!["failed to parse policy: path must have one string and a block"],
+        ),
+        (
+            "path \"x\" { policy = \"read\" } /* path \"y\" {}",
+            expect!["failed to parse policy: At 1:30: unexpected token"],
+        ),
+        (
             "= 1",
-            expect!["failed to parse policy: At 1:1: expected a key, found '='"],
+            expect!["failed to parse policy: At 1:1: unexpected token"],
         ),
         (
             "\u{0}",
-            expect!["failed to parse policy: At 1:1: illegal character"],
+            expect!["failed to parse policy: At 1:1: unexpected token"],
         ),
         (
             "é ö",
-            expect!["failed to parse policy: At 1:4: expected '{' or '=', found the end"],
+            expect!["failed to parse policy: At 1:4: expected `{`"],
         ),
         (
             "[]",
-            expect!["failed to parse policy: At 1:1: expected a key, found '['"],
+            expect!["failed to parse policy: At 1:1: unexpected token"],
         ),
         (
             "{\"path\": {\"x\": {\"capabilities\": [\"read\",]}}}",
@@ -1335,13 +1407,15 @@ fn limits_are_told() {
         refusal("path \"a\" {}\n".repeat(4097)),
         refusal(format!("path \"{}\" {{}}", "+/".repeat(128))).replace(&"+/".repeat(128), "…"),
         refusal(deep),
+        refusal(format!("a = [{}]", "{a=1},".repeat(12_288))),
         refusal(deep_json),
     ];
     expect![[r#"
         policy is larger than 1048576 bytes
         policy has more than 4096 rules
         path "…": more than 128 segments
-        At 1:22: nested too deeply
+        At 1:70: invalid nesting depth; expected at most 64 nested levels
+        At 1:73730: more than 12288 assignments
         At 1:22: nested too deeply"#]]
     .assert_eq(&lines.join("\n"));
 }
@@ -1449,8 +1523,12 @@ proptest! {
 
     #[test]
     fn hcl_and_json_say_the_same(
+        blanks in prop::collection::vec(
+            prop::sample::select(vec![" ", "\n", "\r\n\t", " # }\n", "// \"\n", "/* { \" */", "/*\n*/"]),
+            7,
+        ),
         rules in prop::collection::vec(
-            ("[a-c/+*\"\\\\é]{0,6}", prop::sample::subsequence(vec!["create", "read", "deny", "list"], 0..4), 0..4_u32),
+            (r#"([a-c/+*"\\}é]|a\$\{|%?\{){0,6}"#, prop::sample::subsequence(vec!["create", "read", "deny", "list"], 0..4), 0..4_u32),
             0..4,
         ),
     ) {
@@ -1460,7 +1538,11 @@ proptest! {
         for (path, words, ttl) in &rules {
             let path = quoted(path);
             let words = Value::from(words.clone());
-            hcl.push_str(&format!("path {path} {{ capabilities = {words} min_wrapping_ttl = {ttl} }}\n"));
+            let tokens = ["path", &path, "{", "capabilities =", &words.to_string(), "min_wrapping_ttl =", &ttl.to_string(), "}"];
+            for (token, blank) in tokens.iter().zip(blanks.iter().cycle()) {
+                hcl.push_str(token);
+                hcl.push_str(blank);
+            }
             json.push(format!("{path}:{{\"capabilities\":{words},\"min_wrapping_ttl\":{ttl}}}"));
         }
         let json = format!("{{\"path\":{{{}}}}}", json.join(","));
