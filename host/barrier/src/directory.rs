@@ -13,10 +13,11 @@
 //! How it is kept, and what the commit checks for it:
 //!
 //! **Putting a value.** If the name has an entry, that entry is checked, and only the value is written:
-//! overwriting changes no directory. If not, the entry and the stamp are put blindly, and so for each
-//! directory above, until one that has an entry; that one is checked. Nothing of this needs "was absent" to
-//! hold: had the name appeared meanwhile, the same puts would be right. So creators in one directory do not
-//! conflict, not even if they create the directory.
+//! overwriting changes no directory. If not, the entry is ensured (put if there is still none) and the stamp
+//! put, and so for each directory above, until one that has an entry; that one is checked. Nothing of this
+//! needs "was absent" to hold: had the name appeared meanwhile, it would be right all the same. So creators in
+//! one directory do not conflict, not even if they create the directory; and as an entry that is there keeps
+//! its revision, they are not in the way of those who have checked it.
 //!
 //! **Deleting a value.** If the name has no entry, that absence is checked (in a serial order the other's put
 //! might come first). If it has one: the value and the entry go, the stamp is put. Was it the last? Another
@@ -90,7 +91,7 @@ impl Directories<'_> {
                 state.admit(names::segment(path).len())?;
                 state.write(
                     entry,
-                    Write::Seal(names::segment(path).as_bytes().to_vec().into()),
+                    Write::Name(names::segment(path).as_bytes().to_vec().into()),
                 );
                 self.put_stamp(&mut state, directory);
             }
@@ -235,7 +236,7 @@ impl Directories<'_> {
             .range(range.first..=range.last)
         {
             own.insert(*key);
-            if let Write::Seal(name) = write {
+            if let Write::Name(name) = write {
                 listing.add(name)?;
             }
         }

@@ -493,6 +493,7 @@ impl Unsealed {
             let batch = WriteBatch {
                 checks: vec![(at, Some(revision))],
                 writes: vec![(at, Some(record))],
+                ..WriteBatch::default()
             };
             match store.commit(batch).await {
                 Ok(_) => {
@@ -633,6 +634,7 @@ async fn rotation(
                 Some(new.seal_use(random, 0)?),
             ),
         ],
+        ..WriteBatch::default()
     };
     for (key, record) in read_range(snapshot, KeyRange::table(Table::MountKey)).await? {
         let mut secrets = MountSecrets::open(&old, key.mount(), &record.value)

@@ -396,6 +396,7 @@ impl Barrier {
                 let batch = WriteBatch {
                     checks: vec![(at, None)],
                     writes: records.into_iter().map(|(key, _)| (key, None)).collect(),
+                    ..WriteBatch::default()
                 };
                 match self.0.store.commit(batch).await {
                     Ok(_) => {}

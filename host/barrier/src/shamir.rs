@@ -16,7 +16,8 @@
 //! spoil an attempt. `y` is 32 uniformly random bytes, so the verifier gives nothing away that the sealed key
 //! beside it does not.
 //!
-//! The arithmetic of GF(256) and the interpolation are those of `vsss-rs`: constant time, no tables.
+//! The arithmetic of GF(256) and the interpolation are those of `vsss-rs`: constant time, no tables. What goes
+//! in and comes out is wiped here; the coefficients that it draws in between it does not wipe.
 
 use std::convert::Infallible;
 use std::fmt;

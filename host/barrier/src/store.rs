@@ -57,17 +57,22 @@ pub(crate) struct WriteBatch {
     pub(crate) checks: Vec<(StoreKey, Option<Revision>)>,
     /// Puts, and deletes where there is no value. Each key at most once. Deleting what is absent is no error.
     pub(crate) writes: Vec<(StoreKey, Option<Bytes>)>,
+    /// Puts where there is nothing; what is there stays, and keeps its revision. Other keys than in `writes`.
+    pub(crate) ensures: Vec<(StoreKey, Bytes)>,
 }
 
 impl WriteBatch {
+    /// The keys that the batch writes, or may write.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &StoreKey> {
+        let writes = self.writes.iter().map(|(key, _)| key);
+        writes.chain(self.ensures.iter().map(|(key, _)| key))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        let values: usize = self
-            .writes
-            .iter()
-            .filter_map(|(_, value)| value.as_ref())
-            .map(Bytes::len)
-            .sum();
-        values + StoreKey::BYTES * (self.writes.len() + self.checks.len())
+        let puts = self.writes.iter().filter_map(|(_, value)| value.as_ref());
+        let values = puts.chain(self.ensures.iter().map(|(_, value)| value));
+        let keys = self.checks.len() + self.writes.len() + self.ensures.len();
+        values.map(Bytes::len).sum::<usize>() + StoreKey::BYTES * keys
     }
 }
 
@@ -181,6 +186,7 @@ pub(crate) mod conformance {
                 .map(|(n, revision)| (key(*n), *revision))
                 .collect(),
             writes,
+            ensures: vec![],
         }
     }
 
@@ -267,6 +273,20 @@ pub(crate) mod conformance {
             .unwrap();
         assert_eq!(rest.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [key(4)]);
 
+        // What is ensured is put where there is nothing, and otherwise left alone.
+        let ensured = store
+            .commit(WriteBatch {
+                ensures: vec![(key(1), "no".into()), (key(5), "five".into())],
+                ..batch(&[(5, None)], vec![put(4, "four")])
+            })
+            .await
+            .unwrap();
+        assert_eq!(values(store).await, ["ONE", "again", "four", "five"]);
+        let snapshot = store.snapshot().await.unwrap();
+        let kept = snapshot.get(&key(1)).await.unwrap().unwrap();
+        let new = snapshot.get(&key(5)).await.unwrap().unwrap();
+        assert_eq!((kept.revision, new.revision), (second, ensured));
+
         check_watch(store).await;
     }
 
@@ -298,20 +318,20 @@ pub(crate) mod conformance {
         assert_eq!(all.revision(), known);
     }
 
-    /// What a batch does, in numbers: whether the checks are made to hold, and which keys get which value or
-    /// none.
-    pub(crate) type Script = Vec<(bool, Vec<(u8, Option<u8>)>)>;
+    /// What a batch does, in numbers: whether the checks are made to hold, which keys get which value or none,
+    /// and which is ensured.
+    pub(crate) type Script = Vec<(bool, Vec<(u8, Option<u8>)>, u8)>;
 
     pub(crate) fn scripts() -> impl Strategy<Value = Script> {
         let writes =
             prop::collection::vec((0..12u8, prop::option::weighted(0.7, any::<u8>())), 1..6);
-        prop::collection::vec((prop::bool::weighted(0.8), writes), 1..30)
+        prop::collection::vec((prop::bool::weighted(0.8), writes, 0..24u8), 1..30)
     }
 
     /// Random batches leave what they would leave in a `BTreeMap`.
     pub(crate) async fn check_script(store: &dyn Store, script: Script) {
         let mut model: BTreeMap<StoreKey, Record> = BTreeMap::new();
-        for (holds, writes) in script {
+        for (holds, writes, ensured) in script {
             let writes: BTreeMap<StoreKey, Option<Bytes>> = writes
                 .into_iter()
                 .map(|(n, value)| {
@@ -335,9 +355,14 @@ pub(crate) mod conformance {
                     )
                 })
                 .collect();
+            let ensured = Some(key(ensured)).filter(|at| !writes.contains_key(at));
             let batch = WriteBatch {
                 checks,
                 writes: writes.clone().into_iter().collect(),
+                ensures: ensured
+                    .map(|at| (at, "ensured".into()))
+                    .into_iter()
+                    .collect(),
             };
             match store.commit(batch).await {
                 Ok(revision) => {
@@ -347,6 +372,10 @@ pub(crate) mod conformance {
                             Some(value) => drop(model.insert(at, Record { revision, value })),
                             None => drop(model.remove(&at)),
                         }
+                    }
+                    if let Some(at) = ensured {
+                        let value = "ensured".into();
+                        model.entry(at).or_insert(Record { revision, value });
                     }
                 }
                 Err(WriteError::Conflict(_)) => assert!(!holds),

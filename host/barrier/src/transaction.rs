@@ -85,7 +85,8 @@ pub(crate) struct Inner {
 
 #[derive(Default)]
 pub(crate) struct State {
-    reads: HashMap<StoreKey, Option<Revision>>,
+    /// In order, so that a run can be replayed to the same conflict.
+    reads: BTreeMap<StoreKey, Option<Revision>>,
     pub(crate) writes: BTreeMap<StoreKey, Write>,
     write_bytes: usize,
     /// Keys of the mounts in use.
@@ -102,8 +103,10 @@ pub(crate) struct State {
 
 /// What the commit will do with a record.
 pub(crate) enum Write {
-    /// Seal and put. A value, or a name.
-    Seal(Zeroizing<Vec<u8>>),
+    /// Seal and put.
+    Value(Zeroizing<Vec<u8>>),
+    /// Seal, and put if there is still nothing.
+    Name(Zeroizing<Vec<u8>>),
     /// Put as it is: stamps, wrapped keys.
     Plain(Bytes),
     Delete,
@@ -222,7 +225,8 @@ impl Transaction {
         lock(&self.0.state).remember(record.key, record.revision);
     }
 
-    /// Writes everything, if everything that was read is still so. Durable when this is done.
+    /// Writes everything, if everything that was read is still so. Durable when this is done. Whoever drops the
+    /// future before that does not know whether it was written.
     ///
     /// Whatever is left of the transaction, its clones and views, is of no use afterwards.
     pub async fn commit(self) -> Result<Revision, CommitError> {
@@ -267,7 +271,7 @@ impl Transaction {
         let count = state
             .writes
             .values()
-            .filter(|write| matches!(write, Write::Seal(_)))
+            .filter(|write| matches!(write, Write::Value(_) | Write::Name(_)))
             .count() as u64;
         let Some(term) = state
             .mounts
@@ -293,29 +297,27 @@ impl Transaction {
 
     fn seal(&self, state: State) -> Result<WriteBatch, CommitError> {
         let version = self.revision().0 + 1;
+        let seal = |key: &StoreKey, plaintext: &[u8]| -> Result<Bytes, CommitError> {
+            let mount = key.mount();
+            let keys = state
+                .mounts
+                .get(&mount)
+                .ok_or(CommitError::Broken(BarrierError::UnknownMount(mount)))?;
+            let (generation, data_key) = keys.sealing();
+            let nonces = &self.0.keys.unsealed.nonces;
+            Ok(envelope::seal(nonces, data_key, generation, version, key, plaintext)?.into())
+        };
         let mut batch = WriteBatch {
             checks: state.reads.into_iter().collect(),
-            writes: Vec::with_capacity(state.writes.len()),
+            ..WriteBatch::default()
         };
         for (key, write) in state.writes {
-            let value = match write {
-                Write::Plain(value) => Some(value),
-                Write::Delete => None,
-                Write::Seal(plaintext) => {
-                    let mount = key.mount();
-                    let keys = state
-                        .mounts
-                        .get(&mount)
-                        .ok_or(CommitError::Broken(BarrierError::UnknownMount(mount)))?;
-                    let (generation, data_key) = keys.sealing();
-                    let nonces = &self.0.keys.unsealed.nonces;
-                    Some(
-                        envelope::seal(nonces, data_key, generation, version, &key, &plaintext)?
-                            .into(),
-                    )
-                }
-            };
-            batch.writes.push((key, value));
+            match write {
+                Write::Value(value) => batch.writes.push((key, Some(seal(&key, &value)?))),
+                Write::Name(name) => batch.ensures.push((key, seal(&key, &name)?)),
+                Write::Plain(value) => batch.writes.push((key, Some(value))),
+                Write::Delete => batch.writes.push((key, None)),
+            }
         }
         Ok(batch)
     }
@@ -359,7 +361,7 @@ impl State {
     /// What this transaction wrote under `key`, if anything.
     pub(crate) fn own(&self, key: &StoreKey) -> Option<Option<Zeroizing<Vec<u8>>>> {
         self.writes.get(key).map(|write| match write {
-            Write::Seal(value) => Some(value.clone()),
+            Write::Value(value) | Write::Name(value) => Some(value.clone()),
             Write::Plain(value) => Some(Zeroizing::new(value.to_vec())),
             Write::Delete => None,
         })

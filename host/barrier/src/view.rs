@@ -179,7 +179,7 @@ impl View {
         .add(&path)
         .await?;
         let at = keys.names.data(self.mount, &path);
-        lock(&inner.state).write(at, Write::Seal(value.to_vec().into()));
+        lock(&inner.state).write(at, Write::Value(value.to_vec().into()));
         Ok(())
     }
 

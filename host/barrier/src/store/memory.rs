@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 
 use crate::lock;
@@ -52,21 +53,23 @@ impl Store for MemoryStore {
         }
         let revision = Revision(state.revision.0 + 1);
         state.revision = revision;
+        let record = |value: &Bytes| Record {
+            revision,
+            value: value.clone(),
+        };
         for (key, value) in &batch.writes {
             match value {
-                Some(value) => state.records.insert_mut(
-                    *key,
-                    Record {
-                        revision,
-                        value: value.clone(),
-                    },
-                ),
+                Some(value) => state.records.insert_mut(*key, record(value)),
                 None => drop(state.records.remove_mut(key)),
             }
         }
+        for (key, value) in &batch.ensures {
+            if !state.records.contains_key(key) {
+                state.records.insert_mut(*key, record(value));
+            }
+        }
         // Within the lock, so that watchers hear of commits in their order.
-        self.watchers
-            .tell(revision, batch.writes.iter().map(|(key, _)| key));
+        self.watchers.tell(revision, batch.written());
         Ok(revision)
     }
 

@@ -59,6 +59,7 @@ const FORMAT: u64 = 1;
 const RECORDS: TableDefinition<'static, &'static [u8; StoreKey::BYTES], &'static [u8]> =
     TableDefinition::new("records");
 const REVISION_BYTES: usize = 8;
+type Table<'t> = redb::Table<'t, &'static [u8; StoreKey::BYTES], &'static [u8]>;
 
 /// Why a store did not open. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -299,7 +300,7 @@ fn write(database: &Database, watchers: &Watchers, mut jobs: mpsc::Receiver<Job>
             Ok(verdicts) => {
                 for (job, verdict) in group.iter().zip(&verdicts) {
                     if let Ok(revision) = verdict {
-                        watchers.tell(*revision, job.batch.writes.iter().map(|(key, _)| key));
+                        watchers.tell(*revision, job.batch.written());
                     }
                 }
                 // Conflicts are answered only now, too: who runs again then sees what was in the way.
@@ -357,18 +358,7 @@ fn commit_group(
                     continue;
                 }
                 revision += 1;
-                for (key, value) in &batch.writes {
-                    match value {
-                        Some(value) => {
-                            let mut place = records
-                                .insert_reserve(key.as_bytes(), REVISION_BYTES + value.len())?;
-                            let (at, rest) = place.as_mut().split_at_mut(REVISION_BYTES);
-                            at.copy_from_slice(&revision.to_be_bytes());
-                            rest.copy_from_slice(value);
-                        }
-                        None => drop(records.remove(key.as_bytes())?),
-                    }
-                }
+                apply(&mut records, batch, Revision(revision))?;
                 verdicts.push(Ok(Revision(revision)));
             }
             header.insert(HEADER_REVISION, revision)?;
@@ -388,8 +378,34 @@ fn commit_group(
     Ok(verdicts)
 }
 
+fn apply(
+    records: &mut Table<'_>,
+    batch: &WriteBatch,
+    revision: Revision,
+) -> Result<(), redb::Error> {
+    let put = |records: &mut Table<'_>, key: &StoreKey, value: &Bytes| {
+        let mut place = records.insert_reserve(key.as_bytes(), REVISION_BYTES + value.len())?;
+        let (at, rest) = place.as_mut().split_at_mut(REVISION_BYTES);
+        at.copy_from_slice(&revision.0.to_be_bytes());
+        rest.copy_from_slice(value);
+        Ok::<_, redb::Error>(())
+    };
+    for (key, value) in &batch.writes {
+        match value {
+            Some(value) => put(records, key, value)?,
+            None => drop(records.remove(key.as_bytes())?),
+        }
+    }
+    for (key, value) in &batch.ensures {
+        if records.get(key.as_bytes())?.is_none() {
+            put(records, key, value)?;
+        }
+    }
+    Ok(())
+}
+
 fn first_conflict(
-    records: &impl ReadableTable<&'static [u8; StoreKey::BYTES], &'static [u8]>,
+    records: &Table<'_>,
     batch: &WriteBatch,
 ) -> Result<Option<StoreKey>, redb::Error> {
     for (key, expected) in &batch.checks {

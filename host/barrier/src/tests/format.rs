@@ -18,8 +18,8 @@ async fn a_store_of_the_first_version_opens() {
         (key, Some(hex::decode(value).unwrap().into()))
     });
     let batch = WriteBatch {
-        checks: vec![],
         writes: writes.collect(),
+        ..WriteBatch::default()
     };
     crate::store::Store::commit(&*store, batch).await.unwrap();
     let barrier = Barrier::over(store, "inmem", Arc::new(Counting::new()))

@@ -424,11 +424,11 @@ async fn a_record_moved_in_the_store_does_not_open() {
     put_all(&barrier, &["a", "b"]).await;
     let records = raw(&barrier, Table::Data).await;
     let swapped = crate::store::WriteBatch {
-        checks: vec![],
         writes: vec![
             (records[0].0, Some(records[1].1.value.clone())),
             (records[1].0, Some(records[0].1.value.clone())),
         ],
+        ..Default::default()
     };
     barrier.0.store.commit(swapped).await.unwrap();
     let (_, view) = begin(&barrier).await;

@@ -221,6 +221,24 @@ async fn writers_of_one_directory_conflict_only_where_it_would_become_empty() {
 }
 
 #[tokio::test]
+async fn a_late_creator_is_not_in_the_way_of_those_who_saw_the_directory() {
+    let barrier = in_memory().await;
+    // Began before the directory was there.
+    let (late, of_late) = begin(&barrier).await;
+    of_late.put("d/e/a", b"1").await.unwrap();
+    put_all(&barrier, &["d/e/a"]).await;
+    let (overwriter, of_overwriter) = begin(&barrier).await;
+    of_overwriter.put("d/e/a", b"2").await.unwrap();
+    let (creator, of_creator) = begin(&barrier).await;
+    of_creator.put("d/e/b", b"2").await.unwrap();
+    late.commit().await.unwrap();
+    overwriter.commit().await.unwrap();
+    creator.commit().await.unwrap();
+    assert_eq!(list(&barrier, "d/e/").await, ["a", "b"]);
+    assert_eq!(read(&barrier, "d/e/a").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
 async fn directories_appear_and_vanish_with_their_names() {
     let barrier = in_memory().await;
     put_all(&barrier, &["a/b/c/d", "a/b/e", "f"]).await;
@@ -242,7 +260,9 @@ async fn directories_appear_and_vanish_with_their_names() {
     view.put("x/z", b"1").await.unwrap();
     assert_eq!(view.list("x/", None, 0).await.unwrap().keys, ["y", "z"]);
     view.delete("x/y").await.unwrap();
+    assert_eq!(view.list("x/", None, 0).await.unwrap().keys, ["z"]);
     view.delete("x/z").await.unwrap();
+    assert!(view.list("x/", None, 0).await.unwrap().keys.is_empty());
     assert_eq!(view.list("", None, 0).await.unwrap().keys, ["f"]);
     view.delete("f").await.unwrap();
     view.put("f", b"again").await.unwrap();
