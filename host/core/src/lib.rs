@@ -32,6 +32,9 @@ mod storage;
 mod token;
 mod ttl;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use zeroize::Zeroizing;

@@ -537,22 +537,19 @@ async fn compiled_with(dir: &Path, key: [u8; 32]) -> u64 {
         cache_dir: Some(dir.to_owned()),
         ..RuntimeConfig::default()
     };
-    let host = EngineHost::new(config).unwrap();
+    let host = EngineHost::new(config).expect("a runtime starts");
     host.set_cache_key(Some(key));
     let engine = mounted(&host, &Guest::new("")).await;
-    Grants::default().handle(&engine, read()).await.unwrap();
+    let answer = Grants::default().handle(&engine, read()).await;
+    answer.expect("the guest answers");
     host.compiled()
 }
 
 fn code_file(dir: &Path) -> PathBuf {
-    let mut files = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(dir).expect("the cache is there");
     files
-        .find(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "code")
-        })
+        .map(|entry| entry.expect("the cache can be read").path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "code"))
         .expect("compiled code is in the cache")
 }
 

@@ -3,7 +3,7 @@
 mod guest;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -121,8 +121,12 @@ pub(crate) fn read() -> EngineRequest {
 pub(crate) struct MemoryStorage(Mutex<BTreeMap<String, Vec<u8>>>);
 
 impl MemoryStorage {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.0.lock().expect("no test panics with it locked")
+    }
+
     pub(crate) fn records(&self) -> BTreeMap<String, Vec<u8>> {
-        self.0.lock().unwrap().clone()
+        self.locked().clone()
     }
 }
 
@@ -140,26 +144,24 @@ fn checked(key: &str) -> Result<(), StorageError> {
 impl Storage for MemoryStorage {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         checked(key)?;
-        Ok(self.0.lock().unwrap().get(key).cloned())
+        Ok(self.locked().get(key).cloned())
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
-        let records = self.0.lock().unwrap();
+        let records = self.locked();
         Ok(keys.iter().map(|key| records.get(key).cloned()).collect())
     }
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StorageError> {
         checked(key)?;
-        self.0
-            .lock()
-            .unwrap()
+        self.locked()
             .insert(key.to_owned(), value.to_vec());
         Ok(())
     }
 
     async fn delete(&self, key: &str) -> Result<(), StorageError> {
         checked(key)?;
-        self.0.lock().unwrap().remove(key);
+        self.locked().remove(key);
         Ok(())
     }
 
@@ -169,7 +171,7 @@ impl Storage for MemoryStorage {
         after: Option<&str>,
         _limit: usize,
     ) -> Result<Page, StorageError> {
-        let records = self.0.lock().unwrap();
+        let records = self.locked();
         let mut keys: Vec<String> = records
             .keys()
             .filter_map(|key| key.strip_prefix(prefix))

@@ -1,0 +1,412 @@
+//! The pipeline as a whole, on sealed storage in memory and an engine without wasm: what holds
+//! whichever engine runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use tokio::sync::Barrier as Meeting;
+use zeroize::Zeroizing;
+
+use host_barrier::{Barrier, StorageConfig, SystemRandomness};
+use host_logical::{
+    Call, Description, Engine, EngineError, EngineKind, EngineRequest, EngineResponse, Engines,
+    FieldType, Imports, Mount, Operation, OperationHelp, Options, PathDescription, PathTrait, Peer,
+    Refusal, RequestId, RequestPath, SecretBytes, Secrets, SecretsError,
+};
+
+use crate::{
+    Body, ClientToken, Clock, Core, Custody, HandleError, Initialize, Parts, Request, Response,
+    SealKind, Settings,
+};
+
+/// An engine that counts: `counter/{name}` reads a number and, on a write, adds one to it.
+struct Counting {
+    runs: Arc<AtomicUsize>,
+    /// Where two calls meet between their reading and their writing.
+    meeting: Option<Arc<Meeting>>,
+}
+
+struct CountingCall {
+    imports: Imports,
+    runs: Arc<AtomicUsize>,
+    meeting: Option<Arc<Meeting>>,
+}
+
+fn path(pattern: &str, operations: &[Operation], traits: &[PathTrait]) -> PathDescription {
+    let field = host_logical::Field {
+        name: "by".into(),
+        field_type: FieldType::Integer,
+        description: String::new(),
+        required: false,
+        default: None,
+        allowed: Vec::new(),
+        secret: false,
+    };
+    let operations = operations.iter().map(|operation| OperationHelp {
+        operation: *operation,
+        summary: String::new(),
+        returns: Vec::new(),
+    });
+    PathDescription {
+        pattern: pattern.into(),
+        traits: traits.to_vec(),
+        operations: operations.collect(),
+        fields: vec![field],
+        help: String::new(),
+        login_name: None,
+    }
+}
+
+#[async_trait]
+impl Engine for Counting {
+    async fn describe(&self, _: &Options) -> Result<Arc<Description>, EngineError> {
+        use Operation::{Delete, Read, Update};
+        Ok(Arc::new(Description {
+            name: "counting".into(),
+            version: "1.0.0".into(),
+            kind: EngineKind::Secrets,
+            help: String::new(),
+            paths: vec![
+                path("counter/{name}", &[Read, Update, Delete], &[PathTrait::ExistenceCheck]),
+                path("refuse/{name}", &[Update], &[]),
+                path("open", &[Read], &[PathTrait::Unauthenticated]),
+                path("secret", &[Read], &[]),
+            ],
+            storage_version: 1,
+        }))
+    }
+
+    async fn open(&self, imports: Imports) -> Result<Box<dyn Call>, EngineError> {
+        let (runs, meeting) = (self.runs.clone(), self.meeting.clone());
+        Ok(Box::new(CountingCall { imports, runs, meeting }))
+    }
+}
+
+impl CountingCall {
+    async fn value(&self, name: &str) -> Result<Option<u64>, EngineError> {
+        let value = self.imports.storage.get(name).await.map_err(host)?;
+        Ok(value.and_then(|value| String::from_utf8(value).ok()?.parse().ok()))
+    }
+}
+
+fn host(err: host_logical::StorageError) -> EngineError {
+    EngineError::Host(Box::new(err))
+}
+
+fn answer(data: &Value) -> EngineResponse {
+    let data = serde_json::value::to_raw_value(data).ok();
+    EngineResponse { data, ..EngineResponse::default() }
+}
+
+#[async_trait]
+impl Call for CountingCall {
+    async fn initialize(&mut self, _: Option<u32>, _: &Mount) -> Result<(), EngineError> {
+        self.imports.storage.put("made", b"1").await.map_err(host)
+    }
+
+    async fn exists(&mut self, request: &EngineRequest) -> Result<bool, EngineError> {
+        Ok(self.value(&request.params[0].1).await?.is_some())
+    }
+
+    async fn handle(&mut self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        let name = request.params.first().map(|(_, name)| name.clone()).unwrap_or_default();
+        match (request.path.as_str(), request.operation) {
+            ("open", _) => Ok(answer(&json!({ "open": true }))),
+            ("secret", _) => Ok(EngineResponse {
+                secrets: vec![("/pin".into(), SecretBytes::new(b"1234".to_vec()))],
+                ..answer(&json!({}))
+            }),
+            (path, _) if path.starts_with("refuse/") => {
+                self.imports.storage.put(&name, b"1").await.map_err(host)?;
+                Err(Refusal::InvalidRequest("no".into()).into())
+            }
+            (_, Operation::Read) => match self.value(&name).await? {
+                Some(value) => Ok(answer(&json!({ "value": value }))),
+                None => Ok(EngineResponse::default()),
+            },
+            (_, Operation::Delete) => {
+                self.imports.storage.delete(&name).await.map_err(host)?;
+                Ok(EngineResponse::default())
+            }
+            _ => {
+                let value = self.value(&name).await?.unwrap_or(0);
+                if let Some(meeting) = self.meeting.take() {
+                    meeting.wait().await;
+                }
+                let text = (value + 1).to_string();
+                self.imports.storage.put(&name, text.as_bytes()).await.map_err(host)?;
+                Ok(answer(&json!({ "value": value + 1 })))
+            }
+        }
+    }
+}
+
+/// A catalog of that one engine. The first two calls that write meet, if they are to.
+struct Catalog {
+    runs: Arc<AtomicUsize>,
+    meeting: Option<Arc<Meeting>>,
+}
+
+#[async_trait]
+impl Engines for Catalog {
+    async fn engine(
+        &self,
+        _: EngineKind,
+        name: &str,
+    ) -> Result<Option<Arc<dyn Engine>>, EngineError> {
+        let engine = Counting { runs: self.runs.clone(), meeting: self.meeting.clone() };
+        Ok((name == "counting").then(|| Arc::new(engine) as Arc<dyn Engine>))
+    }
+
+    fn names(&self, _: EngineKind) -> Vec<(String, String)> {
+        vec![("counting".into(), "1.0.0".into())]
+    }
+
+    fn set_cache_key(&self, _: Option<[u8; 32]>) {}
+}
+
+struct NoCustody;
+
+#[async_trait]
+impl Secrets for NoCustody {
+    async fn generate_password(&self, _: Option<&str>) -> Result<SecretBytes, SecretsError> {
+        Err(SecretsError::DoesNotOpen)
+    }
+    fn generate_token(&self, _: u32) -> Result<SecretBytes, SecretsError> {
+        Err(SecretsError::DoesNotOpen)
+    }
+    fn seal(&self, _: &SecretBytes, _: &str) -> Result<Vec<u8>, SecretsError> {
+        Err(SecretsError::DoesNotOpen)
+    }
+    fn unseal(&self, _: &[u8], _: &str) -> Result<SecretBytes, SecretsError> {
+        Err(SecretsError::DoesNotOpen)
+    }
+}
+
+impl Custody for NoCustody {
+    fn secrets(&self, _: Zeroizing<[u8; 32]>) -> Arc<dyn Secrets> {
+        Arc::new(NoCustody)
+    }
+}
+
+/// A clock that tests move by hand.
+struct HandClock(AtomicU64);
+
+impl Clock for HandClock {
+    fn now_millis(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct TestCore {
+    core: Arc<Core>,
+    clock: Arc<HandClock>,
+    runs: Arc<AtomicUsize>,
+    root: String,
+}
+
+impl TestCore {
+    async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    async fn start_with(meeting: Option<Arc<Meeting>>) -> Self {
+        let random = Arc::new(SystemRandomness::new());
+        let barrier = Barrier::open(StorageConfig::Memory, random.clone()).await.unwrap();
+        let clock = Arc::new(HandClock(AtomicU64::new(1_767_225_600_000)));
+        let runs = Arc::new(AtomicUsize::new(0));
+        let core = Core::new(Parts {
+            barrier,
+            engines: Arc::new(Catalog { runs: runs.clone(), meeting }),
+            custody: Arc::new(NoCustody),
+            clock: clock.clone(),
+            random,
+            settings: Settings {
+                default_lease_ttl: Settings::LEASE_TTL,
+                max_lease_ttl: Settings::LEASE_TTL,
+                seal: SealKind::Shamir,
+                version: "1.0.0",
+            },
+        });
+        let wanted = Initialize { unseal: Some((1, 1)), recovery: None };
+        let made = core.initialize(wanted).await.unwrap();
+        core.unseal(&made.shares[0].to_hex()).await.unwrap();
+        let vault = Self { core, clock, runs, root: made.root_token.to_string() };
+        vault.write("sys/mounts/c", json!({"type": "counting"})).await.unwrap();
+        vault
+    }
+
+    async fn send(
+        &self,
+        token: &str,
+        operation: Operation,
+        path: &str,
+        data: Value,
+    ) -> Result<Response, HandleError> {
+        let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
+        let request = Request {
+            id: RequestId::from_random([7; 16]),
+            operation,
+            path: RequestPath::parse(path.as_bytes()).unwrap(),
+            data,
+            raw: None,
+            token: ClientToken::parse(token),
+            wrap_ttl: None,
+            headers: Vec::new(),
+            peer: Peer::default(),
+        };
+        self.core.handle(request).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Value, HandleError> {
+        self.send(&self.root, Operation::Read, path, json!({})).await.map(data)
+    }
+
+    async fn write(&self, path: &str, data: Value) -> Result<Response, HandleError> {
+        self.send(&self.root, Operation::Update, path, data).await
+    }
+
+    /// A token with this policy.
+    async fn token(&self, policy: &str, more: Value) -> String {
+        self.write("sys/policies/acl/tested", json!({"policy": policy})).await.unwrap();
+        let mut body = json!({"policies": ["tested"]});
+        for (name, value) in more.as_object().cloned().unwrap_or_default() {
+            body[name] = value;
+        }
+        let made = self.write("auth/token/create", body).await.unwrap();
+        match made.body {
+            Body::Envelope(envelope) => envelope.auth.unwrap().client_token.to_string(),
+            body => panic!("no token: {body:?}"),
+        }
+    }
+}
+
+fn data(response: Response) -> Value {
+    match response.body {
+        Body::Envelope(envelope) => {
+            envelope.data.map(|data| serde_json::from_str(data.get()).unwrap()).unwrap_or_default()
+        }
+        _ => Value::Null,
+    }
+}
+
+#[tokio::test]
+async fn what_an_engine_wrote_is_kept_if_it_answers_and_not_if_it_refuses() {
+    let vault = TestCore::start().await;
+    vault.write("c/counter/a", json!({})).await.unwrap();
+    assert_eq!(vault.read("c/counter/a").await.unwrap(), json!({"value": 1}));
+    let refused = vault.write("c/refuse/b", json!({})).await;
+    assert!(matches!(
+        refused,
+        Err(HandleError::Refused { refusal: Refusal::InvalidRequest(text), plain: false }) if text == "no"
+    ));
+    assert!(matches!(
+        vault.read("c/counter/b").await,
+        Err(HandleError::Refused { refusal: Refusal::NotFound, .. })
+    ));
+    // What it wrote when it was mounted is there.
+    assert_eq!(vault.read("c/counter/made").await.unwrap(), json!({"value": 1}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_reads_have_changed_runs_again() {
+    let vault = TestCore::start_with(Some(Arc::new(Meeting::new(2)))).await;
+    // Both have read before either writes: one must lose, and count again.
+    let (one, two) =
+        tokio::join!(vault.write("c/counter/a", json!({})), vault.write("c/counter/a", json!({})));
+    // The one that lost does not meet anybody the second time: its meeting was the first try's.
+    let mut values = [data(one.unwrap())["value"].clone(), data(two.unwrap())["value"].clone()];
+    values.sort_by_key(|value| value.as_u64());
+    assert_eq!(values, [json!(1), json!(2)]);
+    assert_eq!(vault.runs.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn nothing_reaches_an_engine_without_a_policy_that_allows_it() {
+    let vault = TestCore::start().await;
+    let token = vault.token("path \"c/counter/mine\" { capabilities = [\"read\"] }", json!({})).await;
+    let before = vault.runs.load(Ordering::SeqCst);
+    for (operation, path) in [
+        (Operation::Read, "c/counter/yours"),
+        (Operation::Update, "c/counter/mine"),
+        (Operation::Delete, "c/counter/mine"),
+        (Operation::Read, "c/secret"),
+        (Operation::Read, "none/at/all"),
+    ] {
+        let refused = vault.send(&token, operation, path, json!({})).await;
+        assert!(matches!(refused, Err(HandleError::Denied)), "{operation:?} {path}");
+    }
+    let nobody = vault.send("", Operation::Read, "c/counter/mine", json!({})).await;
+    assert!(matches!(nobody, Err(HandleError::NoToken)));
+    let stranger = vault.send("hvs.x", Operation::Read, "c/counter/mine", json!({})).await;
+    assert!(matches!(stranger, Err(HandleError::InvalidToken)));
+    assert_eq!(vault.runs.load(Ordering::SeqCst), before);
+    // An open path asks nobody, and a bad token does not close it.
+    assert!(vault.send("hvs.x", Operation::Read, "c/open", json!({})).await.is_ok());
+}
+
+#[tokio::test]
+async fn existence_decides_between_creating_and_updating() {
+    let vault = TestCore::start().await;
+    let creator =
+        vault.token("path \"c/counter/*\" { capabilities = [\"create\"] }", json!({})).await;
+    assert!(vault.send(&creator, Operation::Update, "c/counter/a", json!({})).await.is_ok());
+    let again = vault.send(&creator, Operation::Update, "c/counter/a", json!({})).await;
+    assert!(matches!(again, Err(HandleError::Denied)));
+}
+
+#[tokio::test]
+async fn a_secret_is_put_where_the_engine_points() {
+    let vault = TestCore::start().await;
+    assert_eq!(vault.read("c/secret").await.unwrap(), json!({"pin": "1234"}));
+}
+
+#[tokio::test]
+async fn a_token_ends_at_its_time_and_its_children_with_it() {
+    let vault = TestCore::start().await;
+    let policy = "path \"auth/token/*\" { capabilities = [\"create\", \"update\", \"read\"] }";
+    let parent = vault.token(policy, json!({"ttl": "1h"})).await;
+    let made = vault.send(&parent, Operation::Update, "auth/token/create", json!({"ttl": "24h"})).await;
+    let child = match made.unwrap().body {
+        Body::Envelope(envelope) => envelope.auth.unwrap().client_token.to_string(),
+        body => panic!("{body:?}"),
+    };
+    let lookup = |token: &str| {
+        let token = token.to_owned();
+        let vault = &vault;
+        async move {
+            vault.send(&token, Operation::Read, "auth/token/lookup-self", json!({})).await.is_ok()
+        }
+    };
+    vault.clock.0.fetch_add(3_599_999, Ordering::SeqCst);
+    assert!(lookup(&parent).await && lookup(&child).await);
+    vault.clock.0.fetch_add(1, Ordering::SeqCst);
+    assert!(!lookup(&parent).await);
+    assert!(!lookup(&child).await, "a child outlives its parent");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_extends_nothing() {
+    let vault = TestCore::start().await;
+    let policy = "path \"auth/token/*\" { capabilities = [\"update\", \"read\"] }";
+    let token = vault.token(policy, json!({"ttl": "1h"})).await;
+    let start = vault.clock.now_millis();
+    let lookup = || vault.send(&token, Operation::Read, "auth/token/lookup-self", json!({}));
+    // A year back: no longer than it was granted, counted from its issue.
+    vault.clock.0.store(start - 365 * 86_400_000, Ordering::SeqCst);
+    vault.send(&token, Operation::Update, "auth/token/renew-self", json!({})).await.unwrap();
+    assert!(lookup().await.is_ok());
+    vault.clock.0.store(start + 365 * 86_400_000, Ordering::SeqCst);
+    assert!(matches!(lookup().await, Err(HandleError::InvalidToken)));
+}
+
+#[tokio::test]
+async fn sealed_means_that_nothing_answers() {
+    let vault = TestCore::start().await;
+    vault.core.seal().await.unwrap();
+    assert!(matches!(vault.read("c/counter/a").await, Err(HandleError::Sealed)));
+    assert!(matches!(vault.read("none").await, Err(HandleError::Sealed)));
+}

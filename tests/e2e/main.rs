@@ -1,0 +1,14 @@
+//! Stories over HTTP, against the binary as it is shipped: a real process, a real file, a real
+//! port. `cargo xtask test e2e` builds what they need; so does `cargo build --release`.
+
+mod support;
+
+mod bad_input;
+mod config;
+mod kv;
+mod mounts;
+mod policies;
+mod seal;
+mod tokens;
+mod vaultrs;
+mod wire;
