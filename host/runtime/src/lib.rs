@@ -4,7 +4,7 @@
 //! Invariants
 //! - One call, one fresh instance in a store of its own. What ended badly is dropped, never entered
 //!   again.
-//! - A component reaches what [`imports`] links, and is refused by name when it asks for more.
+//! - A component reaches what `imports.rs` links, and is refused by name when it asks for more.
 //! - Every plugin has a pool of memories of its own: no slot is handed from one plugin to another.
 //! - Machine code is loaded from disk only after its MAC verified, under a key that the barrier gives
 //!   while it is open. While it is sealed, no compiled code is in memory.
@@ -13,7 +13,9 @@
 //! - Each call ends: by its wall deadline when it waits, by its compute budget when it computes.
 //!
 //! A call that has begun is to be awaited to its end: whoever serves a client that may go away runs
-//! it in a task of its own. Dropping a `Call` wipes its memory, about 10 us of work: answer first.
+//! it in a task of its own. Dropping a `Call` wipes its memory, which takes as long as a small engine's
+//! whole answer (7 us): answer first, then drop. A task for each drop costs more than it saves:
+//! threads wake up for it, and two of them did 20,000 calls a second in place of 56,000.
 
 mod admission;
 mod bindings;

@@ -14,8 +14,8 @@ pub(crate) const COMPONENT_BYTES: usize = 32 * MIB;
 pub(crate) const COMPILATIONS: usize = 1;
 /// An interpreter's component needs about 40 core instances.
 pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
-/// No toolchain seen makes more than one linear memory; two leave room for an adapter with its own.
-pub(crate) const MEMORIES_PER_COMPONENT: u32 = 2;
+/// One for most toolchains, two for those that compose an engine with their interpreter.
+pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
 /// As `CORE_INSTANCES_PER_COMPONENT`: some modules of an interpreter bring a table of their own.
 pub(crate) const TABLES_PER_COMPONENT: u32 = 16;
 /// C# debug builds were seen with more than 10,000.
@@ -28,8 +28,8 @@ pub(crate) const DENSE_IMAGE_BYTES: u64 = 64 * MIB as u64;
 
 // ---- The pool of one plugin
 
-/// Instances of one plugin at a time, over all its mounts. Each reserves 4 GiB of address space, so
-/// that a guest's pointer cannot leave its memory: 0.5 TiB of 128 for each plugin.
+/// Instances of one plugin at a time, over all its mounts; fewer where each has several memories. A
+/// memory reserves 4 GiB of address space, so that no pointer leaves it: 0.5 TiB of 128 for a plugin.
 pub(crate) const INSTANCES_PER_PLUGIN: u32 = 128;
 /// Slots that stay mapped when idle; beyond these the least recently used is taken over.
 pub(crate) const WARM_SLOTS: u32 = 16;

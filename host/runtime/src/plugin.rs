@@ -139,7 +139,7 @@ impl Plugin {
         let plugin = Arc::clone(self);
         let prepared = tokio::task::spawn_blocking(move || plugin.prepare(&key))
             .await
-            .map_err(host)??;
+            .map_err(|error| EngineError::Load(format!("the compiler fails on it: {error}")))??;
         self.keep(Arc::new(prepared))
     }
 
@@ -218,6 +218,9 @@ impl Plugin {
     fn prepare(&self, key: &CacheKey) -> Result<Prepared, EngineError> {
         let engine = new_engine(&self.name)?;
         let component = self.component(key, &engine)?;
+        let memories = component
+            .resources_required()
+            .map_or(1, |required| required.num_memories.max(1));
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker, self.admitted.wants_wasi)
             .map_err(|error| outcome::not_loaded("cannot be linked", &error))?;
@@ -233,7 +236,9 @@ impl Plugin {
             pre,
             backend,
             metadata,
-            room: Arc::new(Semaphore::new(limits::INSTANCES_PER_PLUGIN as usize)),
+            room: Arc::new(Semaphore::new(
+                (limits::INSTANCES_PER_PLUGIN / memories).max(1) as usize,
+            )),
         })
     }
 

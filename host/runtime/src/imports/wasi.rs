@@ -31,9 +31,12 @@ use crate::meter::Meter;
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     output: Output,
-    /// Nanoseconds that the guest has slept.
-    slept: Arc<AtomicU64>,
+    /// The monotonic clock: where it starts, and the nanoseconds that the guest has slept.
+    monotonic: Arc<AtomicU64>,
 }
+
+/// Where the monotonic clock starts: Go takes zero for a clock that does not work, and stops.
+const MONOTONIC_START: u64 = 1_000_000_000;
 
 impl Wasi {
     pub(crate) fn new() -> Self {
@@ -45,7 +48,7 @@ impl Wasi {
         Self {
             ctx,
             output,
-            slept: Arc::new(AtomicU64::new(0)),
+            monotonic: Arc::new(AtomicU64::new(MONOTONIC_START)),
         }
     }
 
@@ -104,7 +107,7 @@ fn closed(state: &mut CallState) -> ClosedWasi<'_> {
         meter: &mut state.meter,
         ambient: &state.imports.ambient,
         table: &mut state.table,
-        slept: &state.wasi.get_or_insert_with(Wasi::new).slept,
+        monotonic: &state.wasi.get_or_insert_with(Wasi::new).monotonic,
     }
 }
 
@@ -113,7 +116,7 @@ struct ClosedWasi<'a> {
     meter: &'a mut Meter,
     ambient: &'a Arc<dyn Ambient>,
     table: &'a mut ResourceTable,
-    slept: &'a Arc<AtomicU64>,
+    monotonic: &'a Arc<AtomicU64>,
 }
 
 impl ClosedWasi<'_> {
@@ -141,7 +144,7 @@ impl ClosedWasi<'_> {
         self.meter.count()?;
         let nap = self.table.push(Nap {
             ambient: Arc::clone(self.ambient),
-            slept: Arc::clone(self.slept),
+            monotonic: Arc::clone(self.monotonic),
             wakes,
         })?;
         subscribe(self.table, nap)
@@ -167,7 +170,7 @@ impl clocks::wall_clock::Host for ClosedWasi<'_> {
 
 impl clocks::monotonic_clock::Host for ClosedWasi<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.slept.load(Ordering::Relaxed))
+        Ok(self.monotonic.load(Ordering::Relaxed))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -179,7 +182,7 @@ impl clocks::monotonic_clock::Host for ClosedWasi<'_> {
     }
 
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let now = self.slept.load(Ordering::Relaxed);
+        let now = self.monotonic.load(Ordering::Relaxed);
         self.nap_until(now.saturating_add(duration))
     }
 }
@@ -187,19 +190,19 @@ impl clocks::monotonic_clock::Host for ClosedWasi<'_> {
 /// A point on the monotonic clock. Whoever waits for it moves the clock there.
 struct Nap {
     ambient: Arc<dyn Ambient>,
-    slept: Arc<AtomicU64>,
+    monotonic: Arc<AtomicU64>,
     wakes: u64,
 }
 
 #[async_trait]
 impl Pollable for Nap {
     async fn ready(&mut self) {
-        let now = self.slept.load(Ordering::Relaxed);
+        let now = self.monotonic.load(Ordering::Relaxed);
         if self.wakes > now {
             self.ambient
                 .sleep(Duration::from_nanos(self.wakes - now))
                 .await;
-            self.slept.fetch_max(self.wakes, Ordering::Relaxed);
+            self.monotonic.fetch_max(self.wakes, Ordering::Relaxed);
         }
     }
 }

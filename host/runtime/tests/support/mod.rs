@@ -154,8 +154,7 @@ impl Storage for MemoryStorage {
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StorageError> {
         checked(key)?;
-        self.locked()
-            .insert(key.to_owned(), value.to_vec());
+        self.locked().insert(key.to_owned(), value.to_vec());
         Ok(())
     }
 
