@@ -76,14 +76,18 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
             continue;
         };
         let text = std::str::from_utf8(&buffer[..head])?;
-        let status = text.split(' ').nth(1).context("no status")?;
+        let is_success = text
+            .split(' ')
+            .nth(1)
+            .context("no status")?
+            .starts_with('2');
         let wanted = head + 4 + content_length(text)?;
         while buffer.len() < wanted {
             if stream.read_buf(buffer).await? == 0 {
                 bail!("the server closed the connection");
             }
         }
-        ensure!(status.starts_with('2'), "{}", String::from_utf8_lossy(buffer));
+        ensure!(is_success, "{}", String::from_utf8_lossy(buffer));
         return Ok(());
     }
 }
@@ -91,7 +95,8 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
 fn content_length(head: &str) -> Result<usize> {
     let value = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then_some(value.trim())
+        name.eq_ignore_ascii_case("content-length")
+            .then_some(value.trim())
     });
     Ok(value.unwrap_or("0").parse()?)
 }

@@ -41,7 +41,9 @@ const CONNECTIONS: [usize; 3] = [1, 32, 64];
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     match arguments.serve {
         Some(directory) => runtime.block_on(server::be(&directory)),
         None => runtime.block_on(measure(&arguments)),
@@ -56,7 +58,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         println!("{name:<44} {micros:>9.2}");
         results.push(json!({ "work": name, "micros": micros }));
     }
-    std::fs::write(&arguments.json, serde_json::to_vec_pretty(&Value::Array(results))?)?;
+    std::fs::write(
+        &arguments.json,
+        serde_json::to_vec_pretty(&Value::Array(results))?,
+    )?;
     println!("\nas JSON: {}", arguments.json.display());
     Ok(())
 }

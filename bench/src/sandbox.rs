@@ -23,10 +23,17 @@ const CALLS: usize = 100;
 pub(crate) async fn measure() -> Result<Vec<(&'static str, f64)>> {
     let host = EngineHost::new(RuntimeConfig::default())?;
     host.set_cache_key(Some([7; 32]));
-    let engine = host.engine(EngineKind::Secrets, "kv").await?.context("kv is built in")?;
+    let engine = host
+        .engine(EngineKind::Secrets, "kv")
+        .await?
+        .context("kv is built in")?;
     let options = BTreeMap::from([("version".to_owned(), "2".to_owned())]);
     engine.describe(&options).await?;
-    let mount = Arc::new(Mount { path: "secret/".into(), options, ..Mount::default() });
+    let mount = Arc::new(Mount {
+        path: "secret/".into(),
+        options,
+        ..Mount::default()
+    });
     let imports = Imports {
         request_id: RequestId::from_random([1; 16]),
         mount: mount.clone(),
@@ -96,7 +103,10 @@ pub(crate) async fn measure() -> Result<Vec<(&'static str, f64)>> {
         ("sandbox: fresh instance, no call", each(empty)),
         ("sandbox: fresh instance and KV v2 read", each(read)),
         ("sandbox: fresh instance and KV v2 write", each(write)),
-        ("native: KV v2 read (the SDK's test host)", each(native_read)),
+        (
+            "native: KV v2 read (the SDK's test host)",
+            each(native_read),
+        ),
     ])
 }
 
@@ -123,7 +133,10 @@ impl Storage for Memory {
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
-        Ok(keys.iter().map(|key| self.map().get(key).cloned()).collect())
+        Ok(keys
+            .iter()
+            .map(|key| self.map().get(key).cloned())
+            .collect())
     }
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StorageError> {

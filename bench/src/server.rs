@@ -23,7 +23,7 @@ pub(crate) async fn be(directory: &Path) -> Result<()> {
         "storage \"redb\" {{ path = {directory:?} }}\nlistener \"tcp\" {{\n address = \"127.0.0.1:0\"\n tls_disable = true\n}}\nlog_level = \"error\"\n"
     );
     let config = host_server::Config::parse(Path::new("bench.hcl"), &text)?;
-    let listeners = host_server::bind(&config)?;
+    let listeners = host_server::bind(&config).await?;
     println!("{}", listeners[0].url());
     let surface = host_server::open(config).await?;
     let core = surface.core.clone();
@@ -57,13 +57,26 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("piped")?).read_line(&mut line)?;
         let address = line.trim().trim_start_matches("http://").parse()?;
-        let mut server = Self { child, address, token: String::new(), _directory: directory };
+        let mut server = Self {
+            child,
+            address,
+            token: String::new(),
+            _directory: directory,
+        };
         let made = server
-            .ask("PUT", "sys/init", json!({"secret_shares": 1, "secret_threshold": 1}))
+            .ask(
+                "PUT",
+                "sys/init",
+                json!({"secret_shares": 1, "secret_threshold": 1}),
+            )
             .await?;
-        server.ask("PUT", "sys/unseal", json!({"key": made["keys"][0]})).await?;
+        server
+            .ask("PUT", "sys/unseal", json!({"key": made["keys"][0]}))
+            .await?;
         server.token = made["root_token"].as_str().context("a token")?.to_owned();
-        server.ask("POST", "sys/mounts/secret", json!({"type": "kv-v2"})).await?;
+        server
+            .ask("POST", "sys/mounts/secret", json!({"type": "kv-v2"}))
+            .await?;
         server.ask("PUT", "secret/data/app", secret()).await?;
         Ok(server)
     }
@@ -76,7 +89,10 @@ impl Server {
             ("sys/health", get("/v1/sys/health")),
             ("token lookup-self", get("/v1/auth/token/lookup-self")),
             ("KV v2 read", get("/v1/secret/data/app")),
-            ("KV v2 durable write", self.request("PUT", "/v1/secret/data/busy", Some(secret()))),
+            (
+                "KV v2 durable write",
+                self.request("PUT", "/v1/secret/data/busy", Some(secret())),
+            ),
         ]
     }
 
@@ -104,7 +120,11 @@ impl Server {
         let mut stream = TcpStream::connect(self.address).await?;
         let mut request = self.request(method, &format!("/v1/{path}"), Some(body));
         let close = b"Connection: close\r\n";
-        let first_line = request.iter().position(|byte| *byte == b'\n').context("a line")? + 1;
+        let first_line = request
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .context("a line")?
+            + 1;
         request.splice(first_line..first_line, close.iter().copied());
         stream.write_all(&request).await?;
         let mut answer = String::new();

@@ -30,7 +30,9 @@ fn the_example_configuration_starts_a_server() {
     let directory = TempDir::new().expect("a directory");
     let data = directory.path().join("data").display().to_string();
     assert!(example.contains("/var/lib/coffer") && example.contains("127.0.0.1:8200"));
-    let config = example.replace("/var/lib/coffer", &data).replace("127.0.0.1:8200", "127.0.0.1:0");
+    let config = example
+        .replace("/var/lib/coffer", &data)
+        .replace("127.0.0.1:8200", "127.0.0.1:0");
     let vault = TestVault::start_from(directory, &config);
     assert_eq!(vault.client("").get("sys/init").body["initialized"], false);
 }
@@ -42,7 +44,14 @@ fn a_bad_configuration_is_named_with_its_line() {
         ("storage \"inmem\" {}\nlistner \"tcp\" {}\n", "listener"),
         ("storage \"raft\" { path = \"x\" }\n", "redb"),
         ("storage \"inmem\" {\n", "coffer.hcl"),
-        ("storage \"inmem\" {}\nlistener \"tcp\" { address = \"nonsense\" }\n", "nonsense"),
+        (
+            "storage \"inmem\" {}\nlistener \"tcp\" {\n address = \"nonsense\"\n tls_disable = true\n}\n",
+            "nonsense",
+        ),
+        (
+            "storage \"inmem\" {}\nlistener \"tcp\" {}\n",
+            "tls_disable = true",
+        ),
     ];
     for (config, mentions) in cases {
         let said = says(&fails(directory.path(), config));
@@ -97,17 +106,36 @@ fn a_foreign_file_is_left_as_it_is() {
 fn the_file_is_for_its_owner_alone() {
     let (vault, _root) = TestVault::ready();
     let file = vault.directory().join("data/coffer.redb");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).expect("there").permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(file).expect("there").permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
 fn names_and_values_are_not_in_the_file() {
     let (vault, root) = TestVault::with_kv();
-    root.put("secret/data/canary-name", serde_json::json!({"data": {"canary-field": "canary-value"}}));
-    root.put("sys/policies/acl/canary-policy", serde_json::json!({"policy": "path \"canary-path\" { capabilities = [\"read\"] }"}));
+    root.put(
+        "secret/data/canary-name",
+        serde_json::json!({"data": {"canary-field": "canary-value"}}),
+    );
+    root.put(
+        "sys/policies/acl/canary-policy",
+        serde_json::json!({"policy": "path \"canary-path\" { capabilities = [\"read\"] }"}),
+    );
     let file = std::fs::read(vault.directory().join("data/coffer.redb")).expect("the file");
-    for canary in ["canary-name", "canary-field", "canary-value", "canary-policy", "canary-path"] {
-        assert!(!file.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
+    for canary in [
+        "canary-name",
+        "canary-field",
+        "canary-value",
+        "canary-policy",
+        "canary-path",
+    ] {
+        assert!(
+            !file
+                .windows(canary.len())
+                .any(|window| window == canary.as_bytes()),
+            "{canary}"
+        );
     }
 }

@@ -27,9 +27,15 @@ const PARTS: [Part; 9] = [
 
 /// Runs the parts named, or all.
 pub(crate) fn all(wanted: &[String]) -> Result<()> {
-    if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != name)) {
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| PARTS.iter().all(|(part, _)| part != name))
+    {
         let known: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
-        bail!("there is no part {unknown:?}: there are {}", known.join(", "));
+        bail!(
+            "there is no part {unknown:?}: there are {}",
+            known.join(", ")
+        );
     }
     let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|part| part == name);
     let mut times = Vec::new();
@@ -59,7 +65,13 @@ fn show(times: &[(&str, std::time::Duration)]) {
 fn clippy() -> Result<()> {
     crate::shell::wasm_target()?;
     run(cargo().args([
-        "clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings",
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
     ]))
 }
 
@@ -67,7 +79,13 @@ fn clippy() -> Result<()> {
 fn unit() -> Result<()> {
     build()?;
     run(cargo().args([
-        "test", "--release", "--workspace", "--exclude", "tests-e2e", "--exclude", "tests-guests",
+        "test",
+        "--release",
+        "--workspace",
+        "--exclude",
+        "tests-e2e",
+        "--exclude",
+        "tests-guests",
     ]))
 }
 
@@ -79,7 +97,9 @@ fn guests() -> Result<()> {
         guests::build(guest, &folder, &tools())?;
         println!("{}: {:.1} s", guest.name(), begun.elapsed().as_secs_f64());
     }
-    run(cargo().env("COFFER_GUESTS", folder).args(["test", "--release", "-p", "tests-guests"]))
+    run(cargo()
+        .env("COFFER_GUESTS", folder)
+        .args(["test", "--release", "-p", "tests-guests"]))
 }
 
 fn install_clients() -> Result<()> {
@@ -112,16 +132,33 @@ fn deny() -> Result<()> {
         // The prebuilt wheel of PyPI is of 2023 and does not read today's `cargo metadata`. Not
         // optimised: it runs for a second.
         run(cargo()
-            .args(["install", "--quiet", "--locked", "--debug", "cargo-deny@0.20.2", "--root"])
+            .args([
+                "install",
+                "--quiet",
+                "--locked",
+                "--debug",
+                "cargo-deny@0.20.2",
+                "--root",
+            ])
             .arg(&root))?;
     }
     run(std::process::Command::new(program)
         .current_dir(crate::shell::repository())
-        .args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
+        .args([
+            "check",
+            "--hide-inclusion-graph",
+            "bans",
+            "licenses",
+            "sources",
+        ]))
 }
 
 fn docs() -> Result<()> {
-    run(cargo()
-        .env("RUSTDOCFLAGS", "--deny warnings")
-        .args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]))
+    run(cargo().env("RUSTDOCFLAGS", "--deny warnings").args([
+        "doc",
+        "--release",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ]))
 }

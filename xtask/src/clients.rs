@@ -72,7 +72,13 @@ pub(crate) fn prepare(tools: &Path) -> Result<Prepared> {
         run_command(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         run_command(
             Command::new(folder.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                ])
                 // All that is installed is pinned: nothing comes along unseen.
                 .args(["--no-deps", "--requirement"])
                 .arg(&pins),
@@ -86,11 +92,12 @@ pub(crate) fn prepare(tools: &Path) -> Result<Prepared> {
         for pin in pins {
             copy_into(folder, pin)?;
         }
-        run_command(
-            Command::new("npm")
-                .current_dir(folder)
-                .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
-        )
+        run_command(Command::new("npm").current_dir(folder).args([
+            "ci",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]))
     })?;
 
     let sources = Client::Go.sources();
@@ -141,11 +148,21 @@ pub(crate) fn run(prepared: &Prepared, client: Client, coffer: &Path) -> Result<
         .env("VAULT_TOKEN", ROOT_TOKEN)
         .env("SEALED_ADDR", &sealed.address)
         .env("FRESH_ADDR", &fresh.address);
-    for unwanted in ["VAULT_NAMESPACE", "VAULT_WRAP_TTL", "VAULT_CACERT", "VAULT_SKIP_VERIFY"] {
+    for unwanted in [
+        "VAULT_NAMESPACE",
+        "VAULT_WRAP_TTL",
+        "VAULT_CACERT",
+        "VAULT_SKIP_VERIFY",
+    ] {
         program.env_remove(unwanted);
     }
-    run_command(&mut program)
-        .with_context(|| format!("{}; the servers' logs are in {}", client.name(), home.display()))
+    run_command(&mut program).with_context(|| {
+        format!(
+            "{}; the servers' logs are in {}",
+            client.name(),
+            home.display()
+        )
+    })
 }
 
 fn go(sources: &Path) -> Command {
@@ -165,7 +182,12 @@ impl Server {
     /// Unsealed, with KV version 2 at `secret/` and [`ROOT_TOKEN`].
     fn serving(coffer: &Path, home: &Path) -> Result<Self> {
         let token = format!("-dev-root-token-id={ROOT_TOKEN}");
-        let flags = ["-dev", "-dev-listen-address=127.0.0.1:0", "-dev-no-store-token", &token];
+        let flags = [
+            "-dev",
+            "-dev-listen-address=127.0.0.1:0",
+            "-dev-no-store-token",
+            &token,
+        ];
         Self::start(coffer, home, "serving", &flags)
     }
 
@@ -179,7 +201,10 @@ impl Server {
             .env("HOME", home)
             .stdout(Stdio::null())
             .status()?;
-        ensure!(initialized.success(), "coffer operator init failed: {initialized}");
+        ensure!(
+            initialized.success(),
+            "coffer operator init failed: {initialized}"
+        );
         Ok(server)
     }
 
@@ -204,7 +229,10 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {}", coffer.display()))?;
         let stdout = child.stdout.take().context("its output is piped")?;
-        let mut server = Self { child, address: String::new() };
+        let mut server = Self {
+            child,
+            address: String::new(),
+        };
         let mut lines = BufReader::new(stdout).lines();
         let host = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, after) = line.split_once("http://")?;
@@ -213,7 +241,8 @@ impl Server {
         });
         // The rest is read to its end, so that the server never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        let host = host.with_context(|| format!("the {name} server did not say where it listens"))?;
+        let host =
+            host.with_context(|| format!("the {name} server did not say where it listens"))?;
         server.address = format!("http://{host}");
         Ok(server)
     }

@@ -3,12 +3,17 @@
 //! Tools come from the registries of their languages and are kept under `target/tools`; nothing
 //! is installed for the machine but the wasm target of the Rust toolchain.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program for a terminal"
+)]
 
 mod checks;
 mod clients;
 mod guests;
 mod shell;
+mod tools;
 mod tour;
 
 use std::path::PathBuf;
@@ -20,7 +25,10 @@ use clap::{Parser, Subcommand};
 use crate::shell::{cargo, run, target};
 
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", about = "Builds, runs, tests and measures Coffer")]
+#[command(
+    bin_name = "cargo xtask",
+    about = "Builds, runs, tests and measures Coffer"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -64,7 +72,9 @@ fn work(command: Command) -> Result<()> {
         Command::Dev { flags } => {
             let coffer = build()?;
             println!("coffer is {}", coffer.display());
-            run(std::process::Command::new(coffer).args(["server", "-dev"]).args(flags))
+            run(std::process::Command::new(coffer)
+                .args(["server", "-dev"])
+                .args(flags))
         }
         Command::Build => {
             println!("{}", build()?.display());
@@ -73,7 +83,9 @@ fn work(command: Command) -> Result<()> {
         Command::Test { parts } => checks::all(&parts),
         Command::Bench { flags } => {
             build()?;
-            run(cargo().args(["run", "--release", "-q", "-p", "bench", "--"]).args(flags))
+            run(cargo()
+                .args(["run", "--release", "-q", "-p", "bench", "--"])
+                .args(flags))
         }
     }
 }

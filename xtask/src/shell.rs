@@ -34,14 +34,18 @@ pub(crate) fn cargo() -> Command {
 /// Runs `command` to its end; that it fails is an error that names it.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{} {}", name(command), arguments(command));
-    let status = command.status().with_context(|| format!("cannot start {shown}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {shown}"))?;
     ensure!(status.success(), "{shown} failed: {status}");
     Ok(())
 }
 
 /// Makes sure that engines can be compiled. The one thing that is installed for the machine.
 pub(crate) fn wasm_target() -> Result<()> {
-    let listed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    let listed = Command::new("rustup")
+        .args(["target", "list", "--installed"])
+        .output();
     let listed = listed.context("rustup is needed to add the wasm target")?;
     if !String::from_utf8_lossy(&listed.stdout).contains("wasm32-unknown-unknown") {
         run(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]))?;
@@ -51,7 +55,11 @@ pub(crate) fn wasm_target() -> Result<()> {
 
 fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn arguments(command: &Command) -> String {

@@ -39,7 +39,9 @@ pub(crate) fn install(
 
 /// Copies `from` into `folder`, under its own name.
 pub(crate) fn copy_into(folder: &Path, from: &Path) -> Result<()> {
-    let name = from.file_name().with_context(|| format!("{} is no file", from.display()))?;
+    let name = from
+        .file_name()
+        .with_context(|| format!("{} is no file", from.display()))?;
     fs::copy(from, folder.join(name)).with_context(|| format!("copying {}", from.display()))?;
     Ok(())
 }

@@ -47,7 +47,11 @@ fn steps(readme: &str) -> Vec<Step> {
             _ => match (line.strip_prefix("$ "), steps.last_mut()) {
                 (Some(command), _) => {
                     let command = command.to_owned();
-                    steps.push(Step { line: index + 1, command, expected: Vec::new() });
+                    steps.push(Step {
+                        line: index + 1,
+                        command,
+                        expected: Vec::new(),
+                    });
                 }
                 (None, Some(step)) => step.expected.push(line.to_owned()),
                 (None, None) => {}
@@ -97,14 +101,22 @@ struct Server {
 impl Server {
     fn start(coffer: &Path, home: &Path) -> Result<Self> {
         let mut child = Command::new(coffer)
-            .args(["server", "-dev", "-dev-listen-address=127.0.0.1:0", "-dev-no-store-token"])
+            .args([
+                "server",
+                "-dev",
+                "-dev-listen-address=127.0.0.1:0",
+                "-dev-no-store-token",
+            ])
             .arg(format!("-dev-root-token-id={ROOT_TOKEN}"))
             .env("HOME", home)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start the dev server")?;
-        let stdout = child.stdout.take().context("the dev server has no output")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("the dev server has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, address) = line.split_once("VAULT_ADDR=")?;
@@ -112,7 +124,10 @@ impl Server {
         });
         // The rest is read to its end, so that the server never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        let mut server = Self { child, address: String::new() };
+        let mut server = Self {
+            child,
+            address: String::new(),
+        };
         server.address = address.context("the dev server did not say where it listens")?;
         Ok(server)
     }
@@ -140,7 +155,10 @@ impl Shell {
         let path = std::env::var("PATH").unwrap_or_default();
         let folder = |file: &Path| file.parent().unwrap_or(file).display().to_string();
         let mut child = Command::new("bash")
-            .env("PATH", format!("{}:{}:{path}", folder(coffer), folder(python)))
+            .env(
+                "PATH",
+                format!("{}:{}:{path}", folder(coffer), folder(python)),
+            )
             .env("HOME", home)
             .env("VAULT_ADDR", address)
             .env("VAULT_TOKEN", ROOT_TOKEN)
@@ -150,7 +168,11 @@ impl Shell {
             .context("cannot start bash")?;
         let input = child.stdin.take().context("bash has no input")?;
         let output = child.stdout.take().context("bash has no output")?;
-        Ok(Self { child, input, output: BufReader::new(output).lines() })
+        Ok(Self {
+            child,
+            input,
+            output: BufReader::new(output).lines(),
+        })
     }
 
     fn run(&mut self, command: &str) -> Result<Vec<String>> {
@@ -200,8 +222,10 @@ mod tests {
     fn a_session_is_cut_into_commands_and_what_they_print() {
         let readme = "text\n```console\n$ a b\none\ntwo\n$ c\n```\n```sh\n$ no\n```\n";
         let steps = steps(readme);
-        let shown: Vec<_> =
-            steps.iter().map(|step| (step.command.as_str(), step.expected.len())).collect();
+        let shown: Vec<_> = steps
+            .iter()
+            .map(|step| (step.command.as_str(), step.expected.len()))
+            .collect();
         assert_eq!(shown, [("a b", 2), ("c", 0)]);
     }
 }

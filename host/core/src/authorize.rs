@@ -47,8 +47,9 @@ impl Question<'_> {
             data: (!self.data.is_empty()).then_some(self.data),
             wrap_ttl: self.wrap_ttl.map(Duration::from_secs),
         });
-        (decision.allowed && (decision.sudo || !self.needs_sudo))
-            .then_some(Authorized { sudo: decision.sudo })
+        (decision.allowed && (decision.sudo || !self.needs_sudo)).then_some(Authorized {
+            sudo: decision.sudo,
+        })
     }
 
     /// The decision.

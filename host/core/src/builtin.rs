@@ -15,9 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use host_barrier::{MountId, Transaction};
-use host_logical::{
-    Call, EngineError, EngineRequest, EngineResponse, Mount, Operation, Refusal,
-};
+use host_logical::{Call, EngineError, EngineRequest, EngineResponse, Mount, Operation, Refusal};
 
 use crate::error::HandleError;
 use crate::mount::Described;
@@ -137,7 +135,9 @@ impl Call for NativeCall {
         // The pipeline has matched this path already: a miss cannot happen, and is a refusal.
         let found = described.routes.find(&request.path);
         let path = found.and_then(|found| described.description.paths.get(found.index));
-        let Some(path) = path else { return Err(Refusal::UnsupportedPath.into()) };
+        let Some(path) = path else {
+            return Err(Refusal::UnsupportedPath.into());
+        };
         let pattern = path.pattern.as_str();
         let result = match self.native {
             Native::System => system::handle(self, pattern, &request).await,
@@ -208,12 +208,20 @@ impl<'a> Fields<'a> {
 
     /// Seconds, where 0 is as good as nothing.
     fn seconds(&self, name: &str) -> Option<u64> {
-        self.get(name).and_then(Value::as_u64).filter(|seconds| *seconds > 0)
+        self.get(name)
+            .and_then(Value::as_u64)
+            .filter(|seconds| *seconds > 0)
     }
 
     fn texts(&self, name: &str) -> Option<Vec<String>> {
         let texts = self.get(name)?.as_array()?;
-        Some(texts.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        Some(
+            texts
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     fn object(&self, name: &str) -> Option<&'a Map<String, Value>> {
@@ -235,12 +243,18 @@ fn done() -> Result<EngineResponse, HandleError> {
 /// 200 with `data`.
 fn data(data: &Value) -> Result<EngineResponse, HandleError> {
     let data = to_raw_value(data).map_err(HandleError::internal)?;
-    Ok(EngineResponse { data: Some(data), ..EngineResponse::default() })
+    Ok(EngineResponse {
+        data: Some(data),
+        ..EngineResponse::default()
+    })
 }
 
 /// 200 with a warning, or 204 without.
 fn warned(warnings: Vec<String>) -> Result<EngineResponse, HandleError> {
-    Ok(EngineResponse { warnings, ..EngineResponse::default() })
+    Ok(EngineResponse {
+        warnings,
+        ..EngineResponse::default()
+    })
 }
 
 /// 400 with `text`.
@@ -264,7 +278,12 @@ mod tests {
 
     #[test]
     fn every_native_engine_describes_itself_well() {
-        for native in [Native::System, Native::Token, Native::Cubbyhole, Native::Identity] {
+        for native in [
+            Native::System,
+            Native::Token,
+            Native::Cubbyhole,
+            Native::Identity,
+        ] {
             let described = native.described();
             for (index, path) in described.description.paths.iter().enumerate() {
                 assert!(!path.operations.is_empty(), "{native:?} {}", path.pattern);

@@ -31,13 +31,21 @@ impl Cache {
     /// Begins to keep and to watch: the barrier is open.
     pub(crate) async fn open(&self, barrier: &Barrier) -> Result<(), HandleError> {
         let watch = async |key| {
-            barrier.watch_record(MountId::SYSTEM, key).await.map_err(from_barrier)
+            barrier
+                .watch_record(MountId::SYSTEM, key)
+                .await
+                .map_err(from_barrier)
         };
         let mounts = watch(mount::GENERATION).await?;
         let policies = watch(policy_store::GENERATION).await?;
         let acls_as_of = policies.revision();
-        *self.lock() =
-            Some(Kept { mounts, table: None, policies, acls: HashMap::new(), acls_as_of });
+        *self.lock() = Some(Kept {
+            mounts,
+            table: None,
+            policies,
+            acls: HashMap::new(),
+            acls_as_of,
+        });
         Ok(())
     }
 
@@ -68,17 +76,23 @@ impl Core {
         // Read apart from the call: the table is not part of what the call has read.
         let txn = self.barrier.begin().await.map_err(from_barrier)?;
         let table = MountTable::load(&txn, &*self.engines, &self.settings, known.as_ref()).await?;
-        if let Some(kept) = &mut *self.cache.lock() {
-            if kept.table.as_ref().is_none_or(|(loaded, _)| *loaded < txn.revision()) {
-                kept.table = Some((txn.revision(), table.clone()));
-            }
+        if let Some(kept) = &mut *self.cache.lock()
+            && kept
+                .table
+                .as_ref()
+                .is_none_or(|(loaded, _)| *loaded < txn.revision())
+        {
+            kept.table = Some((txn.revision(), table.clone()));
         }
         Ok(table)
     }
 
     /// The policies of these names, merged. Those that do not exist grant nothing.
     pub(crate) async fn acl(&self, policies: &[String]) -> Result<Arc<Acl>, HandleError> {
-        if policies.iter().any(|name| name == crate::policy::PolicyName::ROOT) {
+        if policies
+            .iter()
+            .any(|name| name == crate::policy::PolicyName::ROOT)
+        {
             return Ok(self.root_acl.clone());
         }
         if let Some(kept) = &mut *self.cache.lock() {
@@ -93,17 +107,21 @@ impl Core {
         let txn = self.barrier.begin().await.map_err(from_barrier)?;
         let mut parsed = Vec::with_capacity(policies.len());
         for name in policies {
-            parsed.extend(policy_store::read_parsed(&txn, name).await?);
+            match policy_store::read_parsed(&txn, name).await? {
+                policy_store::Kept::Parsed(policy) => parsed.push(policy),
+                policy_store::Kept::Missing => {}
+                policy_store::Kept::Unreadable => return Ok(Arc::new(Acl::new([], None))),
+            }
         }
         let acl = Arc::new(Acl::new(&parsed, None));
-        if let Some(kept) = &mut *self.cache.lock() {
-            // Kept only if no policy changed since the snapshot it was read from.
-            if kept.policies.revision() <= txn.revision() {
-                if kept.acls.len() >= limits::MAX_CACHED_ACLS {
-                    kept.acls.clear();
-                }
-                kept.acls.insert(policies.to_vec(), acl.clone());
+        // Kept only if no policy changed since the snapshot it was read from.
+        if let Some(kept) = &mut *self.cache.lock()
+            && kept.policies.revision() <= txn.revision()
+        {
+            if kept.acls.len() >= limits::MAX_CACHED_ACLS {
+                kept.acls.clear();
             }
+            kept.acls.insert(policies.to_vec(), acl.clone());
         }
         Ok(acl)
     }

@@ -78,6 +78,9 @@ impl HandleError {
 
 impl From<Refusal> for HandleError {
     fn from(refusal: Refusal) -> Self {
-        HandleError::Refused { refusal, plain: false }
+        HandleError::Refused {
+            refusal,
+            plain: false,
+        }
     }
 }

@@ -71,7 +71,9 @@ async fn attempt(
         (Some(mount), Some(described)) => Some(Route::new(mount, described, request)),
         _ => None,
     };
-    let open_to_all = route.as_ref().is_some_and(|route| route.has(PathTrait::Unauthenticated));
+    let open_to_all = route
+        .as_ref()
+        .is_some_and(|route| route.has(PathTrait::Unauthenticated));
 
     let txn = core.barrier.begin().await.map_err(from_barrier)?;
     let (token, acl) = match open_to_all {
@@ -92,7 +94,9 @@ async fn attempt(
         path: request.path.as_str(),
         data: &request.data,
         wrap_ttl: request.wrap_ttl,
-        needs_sudo: route.as_ref().is_some_and(|route| route.has(PathTrait::Sudo)),
+        needs_sudo: route
+            .as_ref()
+            .is_some_and(|route| route.has(PathTrait::Sudo)),
     };
     let mut call = None;
     let mut operation = request.operation;
@@ -101,8 +105,16 @@ async fn attempt(
     {
         let mut opened = core.open(route, &txn, request, token.clone(), acl).await?;
         let asked = core.engine_request(route, request, operation, token.as_ref())?;
-        let exists = opened.call.exists(&asked.request).await.map_err(|e| route.failed(e))?;
-        operation = if exists { Operation::Update } else { Operation::Create };
+        let exists = opened
+            .call
+            .exists(&asked.request)
+            .await
+            .map_err(|e| route.failed(e))?;
+        operation = if exists {
+            Operation::Update
+        } else {
+            Operation::Create
+        };
         call = Some(opened);
     }
     let authorized = match &acl {
@@ -112,10 +124,24 @@ async fn attempt(
     let audited = core.audit.request(&authorized);
 
     let Some(route) = route else {
-        return Err(HandleError::NoMount { path: request.path.to_string() });
+        return Err(HandleError::NoMount {
+            path: request.path.to_string(),
+        });
     };
-    core.dispatch(Dispatch { route, txn, request, operation, token, acl, call }, authorized, audited)
-        .await
+    core.dispatch(
+        Dispatch {
+            route,
+            txn,
+            request,
+            operation,
+            token,
+            acl,
+            call,
+        },
+        authorized,
+        audited,
+    )
+    .await
 }
 
 /// Where a request goes: a mount, and what its engine says of the path.
@@ -130,8 +156,15 @@ struct Route<'a> {
 impl<'a> Route<'a> {
     fn new(mount: &'a Arc<MountEntry>, described: &'a Described, request: &'a Request) -> Self {
         let path = request.path.as_str();
-        let path = path.strip_prefix(mount.record.path.as_str()).unwrap_or_default();
-        Self { mount, described, path, found: described.routes.find(path) }
+        let path = path
+            .strip_prefix(mount.record.path.as_str())
+            .unwrap_or_default();
+        Self {
+            mount,
+            described,
+            path,
+            found: described.routes.find(path),
+        }
     }
 
     fn description(&self) -> Option<(&'a host_logical::PathDescription, &Found)> {
@@ -213,7 +246,15 @@ impl Core {
         authorized: Authorized,
         _audited: Audited,
     ) -> Result<Response, HandleError> {
-        let Dispatch { route, txn, request, operation, token, acl, call } = dispatch;
+        let Dispatch {
+            route,
+            txn,
+            request,
+            operation,
+            token,
+            acl,
+            call,
+        } = dispatch;
         let plain = token.is_none();
         let refuse = |refusal| Err(HandleError::Refused { refusal, plain });
         let Some((path, _)) = route.description() else {
@@ -233,7 +274,8 @@ impl Core {
             Some(opened) => opened,
             None => {
                 let acl = acl.unwrap_or_else(|| Arc::new(Acl::new([], None)));
-                self.open(&route, &txn, request, token.clone(), &acl).await?
+                self.open(&route, &txn, request, token.clone(), &acl)
+                    .await?
             }
         };
         if let Some(outcome) = &opened.outcome {
@@ -246,8 +288,13 @@ impl Core {
             Err(EngineError::Host(source)) => return Err(recover(source)),
             Err(err) => return Err(route.failed(err)),
         };
-        answer.warnings.extend(asked.warnings);
         let outcome = opened.outcome.take().map(Outcome::take).unwrap_or_default();
+        // As Vault: an answer that says nothing, or has a status of its own, stays as it was made.
+        let says_something =
+            answer.data.is_some() || !answer.warnings.is_empty() || outcome.auth.is_some();
+        if says_something && answer.status.is_none() {
+            answer.warnings.extend(asked.warnings);
+        }
         // The wasmtime store goes now or later, but not before what it wrote is safe.
         txn.expect(&route.mount.stamp);
         txn.commit().await.map_err(from_commit)?;
@@ -256,14 +303,20 @@ impl Core {
         for effect in outcome.after_commit {
             self.run_after_commit(effect).await?;
         }
-        let mut response = render(&route, request, operation, answer)?;
         if let Some(bare) = outcome.bare {
-            response.body = Body::Bare(bare);
+            let (request_id, body) = (request.id.clone(), Body::Bare(bare));
+            return Ok(Response {
+                request_id,
+                status: None,
+                headers: Vec::new(),
+                body,
+            });
         }
+        let mut response = render(&route, request, operation, answer)?;
         if let Some(auth) = outcome.auth {
             let mut envelope = match response.body {
                 Body::Envelope(envelope) => envelope,
-                _ => Envelope::default(),
+                _ => Box::default(),
             };
             envelope.auth = Some(auth);
             envelope.mount_type.clone_from(&route.mount.record.engine);
@@ -294,12 +347,21 @@ impl Core {
                     acl: acl.clone(),
                     outcome: outcome.clone(),
                 };
-                Ok(Opened { call: Box::new(call), outcome: Some(outcome) })
+                Ok(Opened {
+                    call: Box::new(call),
+                    outcome: Some(outcome),
+                })
             }
             Serves::Component(engine) => {
                 let imports = self.imports(route.mount, txn, &request.id).await?;
-                let call = engine.open(imports).await.map_err(|err| route.failed(err))?;
-                Ok(Opened { call, outcome: None })
+                let call = engine
+                    .open(imports)
+                    .await
+                    .map_err(|err| route.failed(err))?;
+                Ok(Opened {
+                    call,
+                    outcome: None,
+                })
             }
             Serves::Missing => Err(route.failed(route.mount.missing())),
         }
@@ -324,7 +386,9 @@ impl Core {
         txn: &Transaction,
         request_id: &host_logical::RequestId,
     ) -> Result<Imports, HandleError> {
-        let secrets = self.custody.secrets(view.derive("secrets").map_err(from_barrier)?);
+        let secrets = self
+            .custody
+            .secrets(view.derive("secrets").map_err(from_barrier)?);
         Ok(Imports {
             request_id: request_id.clone(),
             mount,
@@ -357,11 +421,17 @@ impl Core {
             true => (Map::new(), request.raw.clone()),
             false => (request.data.clone(), None),
         };
-        let Coerced { data, secrets, warnings } = fields::coerce(path, operation, &found.params, data)
+        let Coerced {
+            data,
+            secrets,
+            warnings,
+        } = fields::coerce(path, operation, &found.params, data)
             .map_err(|err| HandleError::Invalid(err.to_string()))?;
         let passed = &route.mount.record.config.passthrough_request_headers;
         let headers = request.headers.iter().filter(|(name, _)| {
-            passed.iter().any(|passed| passed.eq_ignore_ascii_case(name))
+            passed
+                .iter()
+                .any(|passed| passed.eq_ignore_ascii_case(name))
         });
         let request = EngineRequest {
             id: request.id.clone(),
@@ -441,21 +511,33 @@ fn render(
     let allowed = &route.mount.record.config.allowed_response_headers;
     let headers = std::mem::take(&mut answer.headers)
         .into_iter()
-        .filter(|(name, _)| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)))
+        .filter(|(name, _)| {
+            allowed
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(name))
+        })
         .collect();
-    let response = |status, body| Response { request_id: request.id.clone(), status, headers, body };
+    let response = |status, body| Response {
+        request_id: request.id.clone(),
+        status,
+        headers,
+        body,
+    };
     if let Some(raw) = answer.raw {
         return Ok(response(answer.status, Body::Raw(raw)));
     }
     let data = match answer.data {
         Some(data) if !answer.secrets.is_empty() => {
-            Some(fill_in(data, answer.secrets).ok_or_else(|| {
+            Some(fill_in(&data, answer.secrets).ok_or_else(|| {
                 malformed("a pointer for a secret that names no place in its data")
             })?)
         }
         data => data,
     };
-    let reads = matches!(operation, Operation::Read | Operation::List | Operation::Head);
+    let reads = matches!(
+        operation,
+        Operation::Read | Operation::List | Operation::Head
+    );
     let empty_list = operation == Operation::List && data.as_deref().is_some_and(has_empty_keys);
     let nothing = (data.is_none() || empty_list) && answer.warnings.is_empty();
     if nothing && answer.status.is_none() && reads {
@@ -466,26 +548,29 @@ fn render(
     }
     Ok(response(
         answer.status,
-        Body::Envelope(Envelope {
+        Body::Envelope(Box::new(Envelope {
             lease_duration: answer.refresh_after.unwrap_or(0),
             data,
             warnings: answer.warnings,
             mount_type: route.mount.record.engine.clone(),
             ..Envelope::default()
-        }),
+        })),
     ))
 }
 
 /// A list that found nothing is a 404 to Vault's clients.
 fn has_empty_keys(data: &RawValue) -> bool {
     let data: Option<Map<String, Value>> = serde_json::from_str(data.get()).ok();
-    data.and_then(|data| data.get("keys").map(|keys| keys.as_array().is_some_and(Vec::is_empty)))
-        .unwrap_or(false)
+    data.and_then(|data| {
+        data.get("keys")
+            .map(|keys| keys.as_array().is_some_and(Vec::is_empty))
+    })
+    .unwrap_or(false)
 }
 
 /// Writes secrets to where the engine points.
 fn fill_in(
-    data: Box<RawValue>,
+    data: &RawValue,
     secrets: Vec<(String, host_logical::SecretBytes)>,
 ) -> Option<Box<RawValue>> {
     let mut data: Value = serde_json::from_str(data.get()).ok()?;
@@ -506,15 +591,14 @@ fn fill_in(
 }
 
 /// Help for a path. It needs a token in force, no policy.
-pub(crate) async fn help(
-    core: &Arc<Core>,
-    request: Request,
-) -> Result<Box<RawValue>, HandleError> {
+pub(crate) async fn help(core: &Arc<Core>, request: Request) -> Result<Box<RawValue>, HandleError> {
     let txn = core.barrier.begin().await.map_err(from_barrier)?;
     core.token_in_use(&txn, &request, &mut None).await?;
     let table = core.mounts().await?;
     let Some(mount) = table.find(request.path.as_str()) else {
-        return Err(HandleError::NoMount { path: request.path.to_string() });
+        return Err(HandleError::NoMount {
+            path: request.path.to_string(),
+        });
     };
     let described = mount.described().await?;
     let path = MountPath::parse(&mount.record.path).map_err(HandleError::internal)?;
@@ -539,7 +623,9 @@ impl Ambient for CallAmbient {
     fn fill_random(&self, buf: &mut [u8]) {
         // The system's generator does not fail once it is seeded; if it does, an engine must not
         // go on with zeros.
-        self.random.fill(buf).expect("the system's random generator works");
+        self.random
+            .fill(buf)
+            .expect("the system's random generator works");
     }
 
     async fn sleep(&self, duration: Duration) {

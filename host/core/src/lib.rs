@@ -129,7 +129,9 @@ impl Core {
             random: parts.random,
             settings: parts.settings,
             audit: audit::Broker,
-            tickets: (0..limits::TICKETS).map(|_| tokio::sync::Mutex::default()).collect(),
+            tickets: (0..limits::TICKETS)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
         })
     }
 

@@ -77,7 +77,11 @@ pub(crate) struct MountConfig {
 impl MountRecord {
     /// Whether it serves logins.
     pub(crate) fn kind(&self) -> EngineKind {
-        if self.auth { EngineKind::Auth } else { EngineKind::Secrets }
+        if self.auth {
+            EngineKind::Auth
+        } else {
+            EngineKind::Secrets
+        }
     }
 
     /// The name of its records. The bytes of the uuid, which is ours; anything else is damage.
@@ -143,7 +147,10 @@ impl Described {
     pub(crate) fn new(description: Arc<Description>) -> Result<Self, EngineError> {
         let routes = Routes::new(&description)
             .map_err(|err| EngineError::Load(format!("its description has a bad path: {err}")))?;
-        Ok(Self { description, routes })
+        Ok(Self {
+            description,
+            routes,
+        })
     }
 }
 
@@ -165,7 +172,10 @@ impl MountEntry {
 
     /// What a call on a mount without engine answers.
     pub(crate) fn missing(&self) -> EngineError {
-        EngineError::Load(format!("no engine named {:?} is in the catalog", self.record.engine))
+        EngineError::Load(format!(
+            "no engine named {:?} is in the catalog",
+            self.record.engine
+        ))
     }
 
     /// An engine's failure, with the mount's name on it.
@@ -173,7 +183,10 @@ impl MountEntry {
         match source {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Busy { retry_after } => HandleError::Busy { retry_after },
-            source => HandleError::Engine { mount: self.record.path.clone(), source },
+            source => HandleError::Engine {
+                mount: self.record.path.clone(),
+                source,
+            },
         }
     }
 }
@@ -200,8 +213,10 @@ impl MountTable {
         }
         let mut by_path = BTreeMap::new();
         for uuid in storage::list_all(&system, RECORDS).await? {
-            let (value, stamp) =
-                system.get_stamped(&format!("{RECORDS}{uuid}")).await.map_err(from_view)?;
+            let (value, stamp) = system
+                .get_stamped(&format!("{RECORDS}{uuid}"))
+                .await
+                .map_err(from_view)?;
             let Some(value) = value else { continue };
             let record: MountRecord = storage::parse_json(&value)?;
             let seen = Arc::new(record.seen_by_engine(settings));
@@ -222,19 +237,31 @@ impl MountTable {
             };
             let id = record.mount_id()?;
             let path = record.path.clone();
-            let entry = MountEntry { record, id, stamp, serves, seen, described: OnceCell::new() };
+            let entry = MountEntry {
+                record,
+                id,
+                stamp,
+                serves,
+                seen,
+                described: OnceCell::new(),
+            };
             by_path.insert(path, Arc::new(entry));
         }
-        Ok(Arc::new(MountTable { generation, by_path }))
+        Ok(Arc::new(MountTable {
+            generation,
+            by_path,
+        }))
     }
 
     /// The mount that serves `path`. Since none lies under another, the first prefix is the longest.
     pub(crate) fn find(&self, path: &str) -> Option<&Arc<MountEntry>> {
         let ends = path.match_indices('/').map(|(at, _)| at + 1);
-        ends.filter_map(|end| self.by_path.get(&path[..end])).next().or_else(|| {
-            // A LIST of the mount itself may come without its slash.
-            self.by_path.get(&format!("{path}/"))
-        })
+        ends.filter_map(|end| self.by_path.get(&path[..end]))
+            .next()
+            .or_else(|| {
+                // A LIST of the mount itself may come without its slash.
+                self.by_path.get(&format!("{path}/"))
+            })
     }
 
     /// The mount at exactly this path.
@@ -260,7 +287,9 @@ impl MountTable {
     }
 
     fn by_uuid(&self, uuid: &str) -> Option<&Arc<MountEntry>> {
-        self.by_path.values().find(|entry| entry.record.uuid == uuid)
+        self.by_path
+            .values()
+            .find(|entry| entry.record.uuid == uuid)
     }
 }
 
@@ -276,7 +305,10 @@ pub(crate) async fn write(txn: &Transaction, record: &MountRecord) -> Result<(),
 pub(crate) async fn remove(txn: &Transaction, record: &MountRecord) -> Result<(), HandleError> {
     let system = storage::system(txn).await?;
     move_generation(&system).await?;
-    system.delete(&format!("{RECORDS}{}", record.uuid)).await.map_err(from_view)
+    system
+        .delete(&format!("{RECORDS}{}", record.uuid))
+        .await
+        .map_err(from_view)
 }
 
 /// Whether a table was ever written.
@@ -294,5 +326,8 @@ async fn read_generation(system: &View) -> Result<u64, HandleError> {
 
 async fn move_generation(system: &View) -> Result<(), HandleError> {
     let generation = read_generation(system).await?.saturating_add(1);
-    system.put(GENERATION, &to_json(&generation)?).await.map_err(from_view)
+    system
+        .put(GENERATION, &to_json(&generation)?)
+        .await
+        .map_err(from_view)
 }

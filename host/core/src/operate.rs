@@ -169,7 +169,11 @@ impl Core {
             self.seal().await?;
         }
         tracing::info!("initialized");
-        Ok(Initialized { shares: made.shares, recovery_shares: made.recovery_shares, root_token })
+        Ok(Initialized {
+            shares: made.shares,
+            recovery_shares: made.recovery_shares,
+            root_token,
+        })
     }
 
     async fn make_keys(&self, wanted: Initialize) -> Result<NewKeys, SealError> {
@@ -190,26 +194,30 @@ impl Core {
                 let (shares, threshold) = wanted.unseal.unwrap_or_default();
                 Init::Shamir { shares, threshold }
             }
-            SealKind::Static(key) => {
-                Init::Static { key: key.duplicate(), recovery: wanted.recovery }
-            }
+            SealKind::Static(key) => Init::Static {
+                key: key.duplicate(),
+                recovery: wanted.recovery,
+            },
         };
-        self.barrier.initialize(init, self.clock.now_millis()).await.map_err(|err| match err {
-            InitError::AlreadyInitialized => {
-                SealError::Invalid("Vault is already initialized".into())
-            }
-            InitError::Broken(err) => err.into(),
-            err => SealError::Invalid(chain(&err)),
-        })
+        self.barrier
+            .initialize(init, self.clock.now_millis())
+            .await
+            .map_err(|err| match err {
+                InitError::AlreadyInitialized => {
+                    SealError::Invalid("Vault is already initialized".into())
+                }
+                InitError::Broken(err) => err.into(),
+                err => SealError::Invalid(chain(&err)),
+            })
     }
 
     /// Takes one share, as hex or base64.
     pub async fn unseal(self: &Arc<Self>, share: &str) -> Result<SealView, SealError> {
-        let share = UnsealShare::parse(share).map_err(UnsealError::Share)?;
         let before = self.barrier.seal_status().await?;
         if !before.initialized {
             return Err(SealError::Invalid("Vault is not initialized".into()));
         }
+        let share = UnsealShare::parse(share).map_err(UnsealError::Share)?;
         if before.sealed && self.barrier.unseal(share).await? == UnsealProgress::Unsealed {
             self.opened().await?;
         }
@@ -231,7 +239,9 @@ impl Core {
 
     /// Opens the barrier with the key from the configuration, where there is one.
     pub async fn auto_unseal(self: &Arc<Self>) -> Result<(), SealError> {
-        let SealKind::Static(key) = &self.settings.seal else { return Ok(()) };
+        let SealKind::Static(key) = &self.settings.seal else {
+            return Ok(());
+        };
         let status = self.barrier.seal_status().await?;
         if status.initialized && status.sealed {
             self.barrier.unseal_with_static_key(key).await?;
@@ -268,7 +278,10 @@ impl Core {
             renewable: false,
             parent: None,
         };
-        let (token, _) = self.tokens.create(&txn, root, self.clock.now_millis()).await?;
+        let (token, _) = self
+            .tokens
+            .create(&txn, root, self.clock.now_millis())
+            .await?;
         txn.commit().await.map_err(from_commit)?;
         Ok(token)
     }
@@ -295,9 +308,15 @@ impl Core {
             self.write_first_mounts(&txn).await?;
             policy_store::write_defaults(&txn).await?;
             let name = hex::encode(random::bytes(&*self.random, 4)?);
-            let cluster = (format!("vault-cluster-{name}"), random::uuid(&*self.random)?);
+            let cluster = (
+                format!("vault-cluster-{name}"),
+                random::uuid(&*self.random)?,
+            );
             let system = storage::system(&txn).await?;
-            system.put(CLUSTER, &to_json(&cluster)?).await.map_err(from_view)?;
+            system
+                .put(CLUSTER, &to_json(&cluster)?)
+                .await
+                .map_err(from_view)?;
         }
         txn.commit().await.map_err(from_commit)?;
         self.mounts().await?;

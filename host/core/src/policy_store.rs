@@ -18,24 +18,37 @@ pub(crate) async fn read(
 ) -> Result<Option<String>, HandleError> {
     let system = storage::system(txn).await?;
     match system.get(&key(name)).await.map_err(from_view)? {
-        Some(text) => String::from_utf8(text.to_vec()).map(Some).map_err(HandleError::internal),
+        Some(text) => String::from_utf8(text.to_vec())
+            .map(Some)
+            .map_err(HandleError::internal),
         None => Ok(None),
     }
 }
 
-/// A policy ready to be merged; none if it does not exist. One that no longer parses, after a
-/// change of the parser, grants nothing and says so in the log.
-pub(crate) async fn read_parsed(
-    txn: &Transaction,
-    name: &str,
-) -> Result<Option<Policy>, HandleError> {
-    let Ok(name) = PolicyName::parse(name) else { return Ok(None) };
-    let Some(text) = read(txn, &name).await? else { return Ok(None) };
+/// A policy as it is kept.
+pub(crate) enum Kept {
+    /// Ready to be merged.
+    Parsed(Policy),
+    /// Not there: it grants nothing.
+    Missing,
+    /// It no longer parses, after a change of the parser. What it denied is not known, so nobody
+    /// who has it is granted anything.
+    Unreadable,
+}
+
+/// A policy, ready to be merged.
+pub(crate) async fn read_parsed(txn: &Transaction, name: &str) -> Result<Kept, HandleError> {
+    let Ok(name) = PolicyName::parse(name) else {
+        return Ok(Kept::Missing);
+    };
+    let Some(text) = read(txn, &name).await? else {
+        return Ok(Kept::Missing);
+    };
     match Policy::parse(&name, &text) {
-        Ok(policy) => Ok(Some(policy)),
+        Ok(policy) => Ok(Kept::Parsed(policy)),
         Err(err) => {
-            tracing::error!(policy = name.as_str(), error = %chain(&err), "a stored policy does not parse: it grants nothing");
-            Ok(None)
+            tracing::error!(policy = name.as_str(), error = %chain(&err), "a stored policy does not parse: tokens that have it are granted nothing until it is written anew");
+            Ok(Kept::Unreadable)
         }
     }
 }
@@ -48,7 +61,10 @@ pub(crate) async fn write(
 ) -> Result<(), HandleError> {
     let system = storage::system(txn).await?;
     move_generation(&system).await?;
-    system.put(&key(name), text.as_bytes()).await.map_err(from_view)
+    system
+        .put(&key(name), text.as_bytes())
+        .await
+        .map_err(from_view)
 }
 
 /// Takes a policy away. Tokens that name it lose what it granted.
@@ -91,5 +107,8 @@ async fn move_generation(system: &View) -> Result<(), HandleError> {
         Some(value) => parse_json(&value)?,
         None => 0,
     };
-    system.put(GENERATION, &to_json(&generation.saturating_add(1))?).await.map_err(from_view)
+    system
+        .put(GENERATION, &to_json(&generation.saturating_add(1))?)
+        .await
+        .map_err(from_view)
 }

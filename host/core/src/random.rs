@@ -10,10 +10,7 @@ use crate::error::HandleError;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// `length` characters of `[0-9A-Za-z]`, each as likely as any other.
-pub(crate) fn base62(
-    random: &dyn Random,
-    length: usize,
-) -> Result<Zeroizing<String>, HandleError> {
+pub(crate) fn base62(random: &dyn Random, length: usize) -> Result<Zeroizing<String>, HandleError> {
     // The largest multiple of 62 in a byte: what lies above would make some characters likelier.
     const FAIR: u8 = 62 * 4;
     let mut text = Zeroizing::new(String::with_capacity(length));

@@ -23,7 +23,7 @@ pub enum Body {
     /// 204, or the status with nothing.
     Empty,
     /// Vault's envelope.
-    Envelope(Envelope),
+    Envelope(Box<Envelope>),
     /// JSON outside the envelope: help, OpenAPI.
     Bare(Box<RawValue>),
     /// Not JSON.
@@ -80,6 +80,8 @@ pub struct Auth {
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth").field("accessor", &self.accessor).finish_non_exhaustive()
+        f.debug_struct("Auth")
+            .field("accessor", &self.accessor)
+            .finish_non_exhaustive()
     }
 }

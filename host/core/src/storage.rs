@@ -20,7 +20,10 @@ pub(crate) async fn list_all(view: &View, prefix: &str) -> Result<Vec<String>, H
     let mut keys = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let page = view.list(prefix, after.as_deref(), 0).await.map_err(from_view)?;
+        let page = view
+            .list(prefix, after.as_deref(), 0)
+            .await
+            .map_err(from_view)?;
         keys.extend(page.keys);
         match page.next {
             Some(next) => after = Some(next),
@@ -132,8 +135,15 @@ impl Storage for EngineStorage {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, StorageError> {
-        let page = self.view.list(prefix, after, limit).await.map_err(to_engine)?;
-        Ok(Page { keys: page.keys, next: page.next })
+        let page = self
+            .view
+            .list(prefix, after, limit)
+            .await
+            .map_err(to_engine)?;
+        Ok(Page {
+            keys: page.keys,
+            next: page.next,
+        })
     }
 
     fn uncheck_reads(&self) {

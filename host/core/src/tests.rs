@@ -69,10 +69,15 @@ impl Engine for Counting {
             kind: EngineKind::Secrets,
             help: String::new(),
             paths: vec![
-                path("counter/{name}", &[Read, Update, Delete], &[PathTrait::ExistenceCheck]),
+                path(
+                    "counter/{name}",
+                    &[Read, Update, Delete],
+                    &[PathTrait::ExistenceCheck],
+                ),
                 path("refuse/{name}", &[Update], &[]),
                 path("open", &[Read], &[PathTrait::Unauthenticated]),
                 path("secret", &[Read], &[]),
+                path("gone", &[Update], &[]),
             ],
             storage_version: 1,
         }))
@@ -80,7 +85,11 @@ impl Engine for Counting {
 
     async fn open(&self, imports: Imports) -> Result<Box<dyn Call>, EngineError> {
         let (runs, meeting) = (self.runs.clone(), self.meeting.clone());
-        Ok(Box::new(CountingCall { imports, runs, meeting }))
+        Ok(Box::new(CountingCall {
+            imports,
+            runs,
+            meeting,
+        }))
     }
 }
 
@@ -97,7 +106,10 @@ fn host(err: host_logical::StorageError) -> EngineError {
 
 fn answer(data: &Value) -> EngineResponse {
     let data = serde_json::value::to_raw_value(data).ok();
-    EngineResponse { data, ..EngineResponse::default() }
+    EngineResponse {
+        data,
+        ..EngineResponse::default()
+    }
 }
 
 #[async_trait]
@@ -112,12 +124,21 @@ impl Call for CountingCall {
 
     async fn handle(&mut self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
         self.runs.fetch_add(1, Ordering::SeqCst);
-        let name = request.params.first().map(|(_, name)| name.clone()).unwrap_or_default();
+        let name = request
+            .params
+            .first()
+            .map(|(_, name)| name.clone())
+            .unwrap_or_default();
         match (request.path.as_str(), request.operation) {
             ("open", _) => Ok(answer(&json!({ "open": true }))),
             ("secret", _) => Ok(EngineResponse {
                 secrets: vec![("/pin".into(), SecretBytes::new(b"1234".to_vec()))],
                 ..answer(&json!({}))
+            }),
+            ("gone", _) => Ok(EngineResponse {
+                status: Some(404),
+                warnings: vec!["it is gone".into()],
+                ..EngineResponse::default()
             }),
             (path, _) if path.starts_with("refuse/") => {
                 self.imports.storage.put(&name, b"1").await.map_err(host)?;
@@ -137,7 +158,11 @@ impl Call for CountingCall {
                     meeting.wait().await;
                 }
                 let text = (value + 1).to_string();
-                self.imports.storage.put(&name, text.as_bytes()).await.map_err(host)?;
+                self.imports
+                    .storage
+                    .put(&name, text.as_bytes())
+                    .await
+                    .map_err(host)?;
                 Ok(answer(&json!({ "value": value + 1 })))
             }
         }
@@ -157,7 +182,10 @@ impl Engines for Catalog {
         _: EngineKind,
         name: &str,
     ) -> Result<Option<Arc<dyn Engine>>, EngineError> {
-        let engine = Counting { runs: self.runs.clone(), meeting: self.meeting.clone() };
+        let engine = Counting {
+            runs: self.runs.clone(),
+            meeting: self.meeting.clone(),
+        };
         Ok((name == "counting").then(|| Arc::new(engine) as Arc<dyn Engine>))
     }
 
@@ -214,13 +242,35 @@ impl TestCore {
     }
 
     async fn start_with(meeting: Option<Arc<Meeting>>) -> Self {
+        let mut vault = Self::fresh(meeting).await;
+        let wanted = Initialize {
+            unseal: Some((1, 1)),
+            recovery: None,
+        };
+        let made = vault.core.initialize(wanted).await.unwrap();
+        vault.core.unseal(&made.shares[0].to_hex()).await.unwrap();
+        vault.root = made.root_token.to_string();
+        vault
+            .write("sys/mounts/c", json!({"type": "counting"}))
+            .await
+            .unwrap();
+        vault
+    }
+
+    /// Not initialised.
+    async fn fresh(meeting: Option<Arc<Meeting>>) -> Self {
         let random = Arc::new(SystemRandomness::new());
-        let barrier = Barrier::open(StorageConfig::Memory, random.clone()).await.unwrap();
+        let barrier = Barrier::open(StorageConfig::Memory, random.clone())
+            .await
+            .unwrap();
         let clock = Arc::new(HandClock(AtomicU64::new(1_767_225_600_000)));
         let runs = Arc::new(AtomicUsize::new(0));
         let core = Core::new(Parts {
             barrier,
-            engines: Arc::new(Catalog { runs: runs.clone(), meeting }),
+            engines: Arc::new(Catalog {
+                runs: runs.clone(),
+                meeting,
+            }),
             custody: Arc::new(NoCustody),
             clock: clock.clone(),
             random,
@@ -231,12 +281,12 @@ impl TestCore {
                 version: "1.0.0",
             },
         });
-        let wanted = Initialize { unseal: Some((1, 1)), recovery: None };
-        let made = core.initialize(wanted).await.unwrap();
-        core.unseal(&made.shares[0].to_hex()).await.unwrap();
-        let vault = Self { core, clock, runs, root: made.root_token.to_string() };
-        vault.write("sys/mounts/c", json!({"type": "counting"})).await.unwrap();
-        vault
+        Self {
+            core,
+            clock,
+            runs,
+            root: String::new(),
+        }
     }
 
     async fn send(
@@ -262,7 +312,9 @@ impl TestCore {
     }
 
     async fn read(&self, path: &str) -> Result<Value, HandleError> {
-        self.send(&self.root, Operation::Read, path, json!({})).await.map(data)
+        self.send(&self.root, Operation::Read, path, json!({}))
+            .await
+            .map(data)
     }
 
     async fn write(&self, path: &str, data: Value) -> Result<Response, HandleError> {
@@ -271,7 +323,9 @@ impl TestCore {
 
     /// A token with this policy.
     async fn token(&self, policy: &str, more: Value) -> String {
-        self.write("sys/policies/acl/tested", json!({"policy": policy})).await.unwrap();
+        self.write("sys/policies/acl/tested", json!({"policy": policy}))
+            .await
+            .unwrap();
         let mut body = json!({"policies": ["tested"]});
         for (name, value) in more.as_object().cloned().unwrap_or_default() {
             body[name] = value;
@@ -286,9 +340,10 @@ impl TestCore {
 
 fn data(response: Response) -> Value {
     match response.body {
-        Body::Envelope(envelope) => {
-            envelope.data.map(|data| serde_json::from_str(data.get()).unwrap()).unwrap_or_default()
-        }
+        Body::Envelope(envelope) => envelope
+            .data
+            .map(|data| serde_json::from_str(data.get()).unwrap())
+            .unwrap_or_default(),
         _ => Value::Null,
     }
 }
@@ -297,7 +352,10 @@ fn data(response: Response) -> Value {
 async fn what_an_engine_wrote_is_kept_if_it_answers_and_not_if_it_refuses() {
     let vault = TestCore::start().await;
     vault.write("c/counter/a", json!({})).await.unwrap();
-    assert_eq!(vault.read("c/counter/a").await.unwrap(), json!({"value": 1}));
+    assert_eq!(
+        vault.read("c/counter/a").await.unwrap(),
+        json!({"value": 1})
+    );
     let refused = vault.write("c/refuse/b", json!({})).await;
     assert!(matches!(
         refused,
@@ -305,20 +363,31 @@ async fn what_an_engine_wrote_is_kept_if_it_answers_and_not_if_it_refuses() {
     ));
     assert!(matches!(
         vault.read("c/counter/b").await,
-        Err(HandleError::Refused { refusal: Refusal::NotFound, .. })
+        Err(HandleError::Refused {
+            refusal: Refusal::NotFound,
+            ..
+        })
     ));
     // What it wrote when it was mounted is there.
-    assert_eq!(vault.read("c/counter/made").await.unwrap(), json!({"value": 1}));
+    assert_eq!(
+        vault.read("c/counter/made").await.unwrap(),
+        json!({"value": 1})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_reads_have_changed_runs_again() {
     let vault = TestCore::start_with(Some(Arc::new(Meeting::new(2)))).await;
     // Both have read before either writes: one must lose, and count again.
-    let (one, two) =
-        tokio::join!(vault.write("c/counter/a", json!({})), vault.write("c/counter/a", json!({})));
+    let (one, two) = tokio::join!(
+        vault.write("c/counter/a", json!({})),
+        vault.write("c/counter/a", json!({}))
+    );
     // The one that lost does not meet anybody the second time: its meeting was the first try's.
-    let mut values = [data(one.unwrap())["value"].clone(), data(two.unwrap())["value"].clone()];
+    let mut values = [
+        data(one.unwrap())["value"].clone(),
+        data(two.unwrap())["value"].clone(),
+    ];
     values.sort_by_key(|value| value.as_u64());
     assert_eq!(values, [json!(1), json!(2)]);
     assert_eq!(vault.runs.load(Ordering::SeqCst), 3);
@@ -327,7 +396,12 @@ async fn a_call_whose_reads_have_changed_runs_again() {
 #[tokio::test]
 async fn nothing_reaches_an_engine_without_a_policy_that_allows_it() {
     let vault = TestCore::start().await;
-    let token = vault.token("path \"c/counter/mine\" { capabilities = [\"read\"] }", json!({})).await;
+    let token = vault
+        .token(
+            "path \"c/counter/mine\" { capabilities = [\"read\"] }",
+            json!({}),
+        )
+        .await;
     let before = vault.runs.load(Ordering::SeqCst);
     for (operation, path) in [
         (Operation::Read, "c/counter/yours"),
@@ -337,31 +411,139 @@ async fn nothing_reaches_an_engine_without_a_policy_that_allows_it() {
         (Operation::Read, "none/at/all"),
     ] {
         let refused = vault.send(&token, operation, path, json!({})).await;
-        assert!(matches!(refused, Err(HandleError::Denied)), "{operation:?} {path}");
+        assert!(
+            matches!(refused, Err(HandleError::Denied)),
+            "{operation:?} {path}"
+        );
     }
-    let nobody = vault.send("", Operation::Read, "c/counter/mine", json!({})).await;
+    let nobody = vault
+        .send("", Operation::Read, "c/counter/mine", json!({}))
+        .await;
     assert!(matches!(nobody, Err(HandleError::NoToken)));
-    let stranger = vault.send("hvs.x", Operation::Read, "c/counter/mine", json!({})).await;
+    let stranger = vault
+        .send("hvs.x", Operation::Read, "c/counter/mine", json!({}))
+        .await;
     assert!(matches!(stranger, Err(HandleError::InvalidToken)));
     assert_eq!(vault.runs.load(Ordering::SeqCst), before);
     // An open path asks nobody, and a bad token does not close it.
-    assert!(vault.send("hvs.x", Operation::Read, "c/open", json!({})).await.is_ok());
+    assert!(
+        vault
+            .send("hvs.x", Operation::Read, "c/open", json!({}))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn existence_decides_between_creating_and_updating() {
     let vault = TestCore::start().await;
-    let creator =
-        vault.token("path \"c/counter/*\" { capabilities = [\"create\"] }", json!({})).await;
-    assert!(vault.send(&creator, Operation::Update, "c/counter/a", json!({})).await.is_ok());
-    let again = vault.send(&creator, Operation::Update, "c/counter/a", json!({})).await;
+    let creator = vault
+        .token(
+            "path \"c/counter/*\" { capabilities = [\"create\"] }",
+            json!({}),
+        )
+        .await;
+    assert!(
+        vault
+            .send(&creator, Operation::Update, "c/counter/a", json!({}))
+            .await
+            .is_ok()
+    );
+    let again = vault
+        .send(&creator, Operation::Update, "c/counter/a", json!({}))
+        .await;
     assert!(matches!(again, Err(HandleError::Denied)));
 }
 
 #[tokio::test]
 async fn a_secret_is_put_where_the_engine_points() {
     let vault = TestCore::start().await;
-    assert_eq!(vault.read("c/secret").await.unwrap(), json!({"pin": "1234"}));
+    assert_eq!(
+        vault.read("c/secret").await.unwrap(),
+        json!({"pin": "1234"})
+    );
+}
+
+/// node-vault sends a policy's name in the body as well as in the path: the answer was a 200 that
+/// only warned of it, where Vault's clients know a 204.
+#[tokio::test]
+async fn a_field_that_nobody_reads_is_warned_of_where_there_is_an_answer() {
+    let vault = TestCore::start().await;
+    let warnings = |response: Response| match response.body {
+        Body::Envelope(envelope) => envelope.warnings,
+        _ => Vec::new(),
+    };
+    let extra = json!({"by": 1, "zzz": 1});
+    let answered = vault.write("c/counter/a", extra.clone()).await.unwrap();
+    assert_eq!(
+        warnings(answered),
+        ["Endpoint ignored these unrecognized parameters: [zzz]"]
+    );
+    let made = vault
+        .write("auth/token/create", extra.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        warnings(made),
+        ["Endpoint ignored these unrecognized parameters: [by zzz]"]
+    );
+
+    let policy = json!({"name": "tested", "policy": "path \"a\" { capabilities = [\"read\"] }"});
+    let written = vault.write("sys/policy/tested", policy).await.unwrap();
+    assert!(matches!(written.body, Body::Empty), "{written:?}");
+    let nothing = vault
+        .send(
+            &vault.root,
+            Operation::Read,
+            "c/counter/none",
+            extra.clone(),
+        )
+        .await;
+    assert!(matches!(
+        nothing,
+        Err(HandleError::Refused {
+            refusal: Refusal::NotFound,
+            ..
+        })
+    ));
+    // A status of its own comes with warnings of its own.
+    assert_eq!(
+        warnings(vault.write("c/gone", extra).await.unwrap()),
+        ["it is gone"]
+    );
+}
+
+/// The document is all of the answer. Its envelope is empty, which was taken for nothing: a 404.
+#[tokio::test]
+async fn the_api_is_described_outside_the_envelope() {
+    let vault = TestCore::start().await;
+    let path = "sys/internal/specs/openapi";
+    let described = vault
+        .send(&vault.root, Operation::Read, path, json!({}))
+        .await
+        .unwrap();
+    let Body::Bare(document) = described.body else {
+        panic!("{:?}", described.body)
+    };
+    let document: Value = serde_json::from_str(document.get()).unwrap();
+    assert!(
+        document["paths"]["/c/counter/{name}"].is_object(),
+        "{document}"
+    );
+}
+
+/// Whatever was sent: there is no key yet that it could be a share of.
+#[tokio::test]
+async fn before_it_is_initialised_there_is_nothing_to_unseal() {
+    let vault = TestCore::fresh(None).await;
+    for share in ["00".repeat(33), "00".to_owned(), "no share!".to_owned()] {
+        let refused = vault
+            .core
+            .unseal(&share)
+            .await
+            .expect_err("nothing to unseal");
+        assert_eq!(refused.to_string(), "Vault is not initialized");
+    }
 }
 
 #[tokio::test]
@@ -369,7 +551,14 @@ async fn a_token_ends_at_its_time_and_its_children_with_it() {
     let vault = TestCore::start().await;
     let policy = "path \"auth/token/*\" { capabilities = [\"create\", \"update\", \"read\"] }";
     let parent = vault.token(policy, json!({"ttl": "1h"})).await;
-    let made = vault.send(&parent, Operation::Update, "auth/token/create", json!({"ttl": "24h"})).await;
+    let made = vault
+        .send(
+            &parent,
+            Operation::Update,
+            "auth/token/create",
+            json!({"ttl": "24h"}),
+        )
+        .await;
     let child = match made.unwrap().body {
         Body::Envelope(envelope) => envelope.auth.unwrap().client_token.to_string(),
         body => panic!("{body:?}"),
@@ -378,7 +567,10 @@ async fn a_token_ends_at_its_time_and_its_children_with_it() {
         let token = token.to_owned();
         let vault = &vault;
         async move {
-            vault.send(&token, Operation::Read, "auth/token/lookup-self", json!({})).await.is_ok()
+            vault
+                .send(&token, Operation::Read, "auth/token/lookup-self", json!({}))
+                .await
+                .is_ok()
         }
     };
     vault.clock.0.fetch_add(3_599_999, Ordering::SeqCst);
@@ -396,10 +588,24 @@ async fn a_clock_that_jumps_extends_nothing() {
     let start = vault.clock.now_millis();
     let lookup = || vault.send(&token, Operation::Read, "auth/token/lookup-self", json!({}));
     // A year back: no longer than it was granted, counted from its issue.
-    vault.clock.0.store(start - 365 * 86_400_000, Ordering::SeqCst);
-    vault.send(&token, Operation::Update, "auth/token/renew-self", json!({})).await.unwrap();
+    vault
+        .clock
+        .0
+        .store(start - 365 * 86_400_000, Ordering::SeqCst);
+    vault
+        .send(
+            &token,
+            Operation::Update,
+            "auth/token/renew-self",
+            json!({}),
+        )
+        .await
+        .unwrap();
     assert!(lookup().await.is_ok());
-    vault.clock.0.store(start + 365 * 86_400_000, Ordering::SeqCst);
+    vault
+        .clock
+        .0
+        .store(start + 365 * 86_400_000, Ordering::SeqCst);
     assert!(matches!(lookup().await, Err(HandleError::InvalidToken)));
 }
 
@@ -407,6 +613,9 @@ async fn a_clock_that_jumps_extends_nothing() {
 async fn sealed_means_that_nothing_answers() {
     let vault = TestCore::start().await;
     vault.core.seal().await.unwrap();
-    assert!(matches!(vault.read("c/counter/a").await, Err(HandleError::Sealed)));
+    assert!(matches!(
+        vault.read("c/counter/a").await,
+        Err(HandleError::Sealed)
+    ));
     assert!(matches!(vault.read("none").await, Err(HandleError::Sealed)));
 }

@@ -81,7 +81,9 @@ pub(crate) struct Token {
 impl TokenRecord {
     /// Whether it may do anything.
     pub(crate) fn is_root(&self) -> bool {
-        self.policies.iter().any(|policy| policy == PolicyName::ROOT)
+        self.policies
+            .iter()
+            .any(|policy| policy == PolicyName::ROOT)
     }
 
     /// Whether its time has come.
@@ -96,12 +98,18 @@ impl TokenRecord {
 
     /// Seconds left; 0 for one that never ends.
     pub(crate) fn ttl(&self, now_millis: u64) -> u64 {
-        self.expires_millis.map_or(0, |end| ttl::seconds_left(end, now_millis))
+        self.expires_millis
+            .map_or(0, |end| ttl::seconds_left(end, now_millis))
     }
 
     /// What bounds its renewal on a mount with these TTLs.
     pub(crate) fn bounds(&self, (default, max): (u64, u64)) -> Bounds {
-        Bounds { default, max, explicit_max: self.explicit_max_ttl, period: self.period }
+        Bounds {
+            default,
+            max,
+            explicit_max: self.explicit_max_ttl,
+            period: self.period,
+        }
     }
 
     /// As the answer to its making or renewal shows it.

@@ -41,7 +41,11 @@ pub(crate) fn grant(
     // A clock that went back makes nothing younger than its issue.
     let age = now_millis.saturating_sub(issued_millis) / 1000;
     // A period is renewed without end: only its own length and the explicit maximum bound it.
-    let by_max = if bounds.period > 0 { bounds.max } else { bounds.max.saturating_sub(age) };
+    let by_max = if bounds.period > 0 {
+        bounds.max
+    } else {
+        bounds.max.saturating_sub(age)
+    };
     let by_explicit = match bounds.explicit_max {
         0 => u64::MAX,
         explicit => explicit.saturating_sub(age),
@@ -49,8 +53,14 @@ pub(crate) fn grant(
     let most = by_max.min(by_explicit);
     match (most, wanted > most) {
         (0, _) => None,
-        (_, true) => Some(Granted { ttl: most, capped_from: Some(wanted) }),
-        (_, false) => Some(Granted { ttl: wanted, capped_from: None }),
+        (_, true) => Some(Granted {
+            ttl: most,
+            capped_from: Some(wanted),
+        }),
+        (_, false) => Some(Granted {
+            ttl: wanted,
+            capped_from: None,
+        }),
     }
 }
 
@@ -69,7 +79,12 @@ mod tests {
     use super::*;
 
     const HOUR: u64 = 3600;
-    const SYSTEM: Bounds = Bounds { default: 768 * HOUR, max: 768 * HOUR, explicit_max: 0, period: 0 };
+    const SYSTEM: Bounds = Bounds {
+        default: 768 * HOUR,
+        max: 768 * HOUR,
+        explicit_max: 0,
+        period: 0,
+    };
 
     fn check(bounds: Bounds, age: u64, asked: u64, expected: Option<(u64, Option<u64>)>) {
         let granted = grant(bounds, 1_000_000, 1_000_000 + age * 1000, Some(asked));
@@ -81,28 +96,52 @@ mod tests {
     fn what_is_asked_for_is_granted_up_to_what_is_left() {
         check(SYSTEM, 0, 0, Some((768 * HOUR, None)));
         check(SYSTEM, 0, HOUR, Some((HOUR, None)));
-        check(SYSTEM, 0, 1000 * HOUR, Some((768 * HOUR, Some(1000 * HOUR))));
+        check(
+            SYSTEM,
+            0,
+            1000 * HOUR,
+            Some((768 * HOUR, Some(1000 * HOUR))),
+        );
         check(SYSTEM, 767 * HOUR, 2 * HOUR, Some((HOUR, Some(2 * HOUR))));
         check(SYSTEM, 768 * HOUR, HOUR, None);
     }
 
     #[test]
     fn an_explicit_maximum_counts_from_the_issue() {
-        let bounds = Bounds { explicit_max: 2 * HOUR, ..SYSTEM };
+        let bounds = Bounds {
+            explicit_max: 2 * HOUR,
+            ..SYSTEM
+        };
         check(bounds, HOUR, 3 * HOUR, Some((HOUR, Some(3 * HOUR))));
         check(bounds, 2 * HOUR, HOUR, None);
     }
 
     #[test]
     fn a_period_starts_anew_at_each_renewal() {
-        let bounds = Bounds { period: HOUR, ..SYSTEM };
+        let bounds = Bounds {
+            period: HOUR,
+            ..SYSTEM
+        };
         check(bounds, 10_000 * HOUR, 5 * HOUR, Some((HOUR, None)));
-        check(Bounds { explicit_max: 2 * HOUR, ..bounds }, 2 * HOUR - 60, 0, Some((60, Some(HOUR))));
+        check(
+            Bounds {
+                explicit_max: 2 * HOUR,
+                ..bounds
+            },
+            2 * HOUR - 60,
+            0,
+            Some((60, Some(HOUR))),
+        );
     }
 
     #[test]
     fn no_input_runs_over() {
-        let bounds = Bounds { default: u64::MAX, max: u64::MAX, explicit_max: u64::MAX, period: 0 };
+        let bounds = Bounds {
+            default: u64::MAX,
+            max: u64::MAX,
+            explicit_max: u64::MAX,
+            period: 0,
+        };
         check(bounds, 0, u64::MAX, Some((u64::MAX, None)));
         assert_eq!(moment(u64::MAX - 1, u64::MAX), u64::MAX);
         assert_eq!(seconds_left(5, 10), 0);

@@ -20,9 +20,8 @@ const DIGITS: &[u8] = b"0123456789";
 const SIGN: &[u8] = b"-";
 
 /// Fills a buffer from the system's generator, or says why it cannot.
-pub type RandomSource = Arc<
-    dyn Fn(&mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync,
->;
+pub type RandomSource =
+    Arc<dyn Fn(&mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
 /// [`Secrets`] under a key that belongs to one mount and goes with it.
 pub struct MountSecrets {
@@ -38,7 +37,9 @@ impl MountSecrets {
     }
 
     fn key(&self) -> Result<&LessSafeKey, SecretsError> {
-        self.key.as_ref().map_err(|err| SecretsError::Broken(Box::new(*err)))
+        self.key
+            .as_ref()
+            .map_err(|err| SecretsError::Broken(Box::new(*err)))
     }
 
     fn fill(&self, buf: &mut [u8]) -> Result<(), SecretsError> {
@@ -108,7 +109,9 @@ impl Secrets for MountSecrets {
         sealed.extend_from_slice(&nonce);
         let mut text = Zeroizing::new(secret.expose().to_vec());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key()?.seal_in_place_separate_tag(nonce, Aad::from(bound), &mut text);
+        let tag = self
+            .key()?
+            .seal_in_place_separate_tag(nonce, Aad::from(bound), &mut text);
         let tag = tag.map_err(|err| SecretsError::Broken(Box::new(err)))?;
         sealed.extend_from_slice(&text);
         sealed.extend_from_slice(tag.as_ref());
@@ -117,8 +120,9 @@ impl Secrets for MountSecrets {
 
     fn unseal(&self, sealed: &[u8], context: &str) -> Result<SecretBytes, SecretsError> {
         let (format, rest) = sealed.split_first().ok_or(SecretsError::DoesNotOpen)?;
-        let (nonce, text) =
-            rest.split_at_checked(NONCE_LEN).ok_or(SecretsError::DoesNotOpen)?;
+        let (nonce, text) = rest
+            .split_at_checked(NONCE_LEN)
+            .ok_or(SecretsError::DoesNotOpen)?;
         if *format != FORMAT {
             return Err(SecretsError::DoesNotOpen);
         }
@@ -126,7 +130,9 @@ impl Secrets for MountSecrets {
         let nonce =
             Nonce::try_assume_unique_for_key(nonce).map_err(|_| SecretsError::DoesNotOpen)?;
         let mut text = Zeroizing::new(text.to_vec());
-        let opened = self.key()?.open_in_place(nonce, Aad::from(bound), &mut text);
+        let opened = self
+            .key()?
+            .open_in_place(nonce, Aad::from(bound), &mut text);
         let length = opened.map_err(|_| SecretsError::DoesNotOpen)?.len();
         text.truncate(length);
         Ok(SecretBytes::new(std::mem::take(&mut *text)))
@@ -149,8 +155,11 @@ mod tests {
     use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
     fn secrets(key: u8) -> MountSecrets {
-        let random: RandomSource =
-            Arc::new(|buf| SystemRandom::new().fill(buf).map_err(|err| Box::new(err).into()));
+        let random: RandomSource = Arc::new(|buf| {
+            SystemRandom::new()
+                .fill(buf)
+                .map_err(|err| Box::new(err).into())
+        });
         MountSecrets::new(&Zeroizing::new([key; 32]), random)
     }
 
@@ -159,21 +168,29 @@ mod tests {
         let secret = SecretBytes::new(b"hunter2".to_vec());
         let sealed = secrets(1).seal(&secret, "config/pg").unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
-        assert_eq!(secrets(1).unseal(&sealed, "config/pg").unwrap().expose(), b"hunter2");
+        assert_eq!(
+            secrets(1).unseal(&sealed, "config/pg").unwrap().expose(),
+            b"hunter2"
+        );
         assert!(secrets(1).unseal(&sealed, "config/other").is_err());
         assert!(secrets(2).unseal(&sealed, "config/pg").is_err());
     }
 
     #[test]
     fn no_changed_bit_and_no_cut_opens() {
-        let sealed = secrets(1).seal(&SecretBytes::new(b"x".to_vec()), "c").unwrap();
+        let sealed = secrets(1)
+            .seal(&SecretBytes::new(b"x".to_vec()), "c")
+            .unwrap();
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(secrets(1).unseal(&changed, "c").is_err(), "bit {bit}");
         }
         for length in 0..sealed.len() {
-            assert!(secrets(1).unseal(&sealed[..length], "c").is_err(), "{length} bytes");
+            assert!(
+                secrets(1).unseal(&sealed[..length], "c").is_err(),
+                "{length} bytes"
+            );
         }
     }
 
@@ -192,6 +209,10 @@ mod tests {
     #[test]
     fn tokens_are_as_long_as_asked() {
         assert_eq!(secrets(1).generate_token(32).unwrap().len(), 32);
-        assert!(secrets(1).generate_token(limits::MAX_TOKEN_CHARACTERS + 1).is_err());
+        assert!(
+            secrets(1)
+                .generate_token(limits::MAX_TOKEN_CHARACTERS + 1)
+                .is_err()
+        );
     }
 }

@@ -66,7 +66,7 @@ pub enum BindError {
         address: String,
         /// Why.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
 }
 
@@ -88,7 +88,7 @@ impl Bound {
         let tls = tls.cloned().map(Tls::load).transpose();
         let tls = tls.map_err(|source| BindError::Tls {
             address: address.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let refused = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse {

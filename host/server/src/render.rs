@@ -664,7 +664,7 @@ mod tests {
             mount_type: "kv".into(),
             ..host_core::Envelope::default()
         };
-        check_answer(answer(None, host_core::Body::Envelope(envelope)), false, expect![[r#"
+        check_answer(answer(None, host_core::Body::Envelope(Box::new(envelope))), false, expect![[r#"
             200 {"request_id":"07070707-0707-4707-8707-070707070707","lease_id":"","renewable":false,"lease_duration":0,"data":{ "n": 1.10,"z":1,"a":"<&>" },"wrap_info":null,"warnings":null,"auth":null,"mount_type":"kv"}
         "#]]).await;
 
@@ -676,7 +676,7 @@ mod tests {
             lease_duration: 3600,
             ..host_core::Envelope::default()
         };
-        check_answer(answer(Some(404), host_core::Body::Envelope(gone)), false, expect![[r#"
+        check_answer(answer(Some(404), host_core::Body::Envelope(Box::new(gone))), false, expect![[r#"
             404 {"request_id":"07070707-0707-4707-8707-070707070707","lease_id":"db/creds/app/x","renewable":true,"lease_duration":3600,"data":{"data":null},"wrap_info":null,"warnings":["careful"],"auth":null,"mount_type":""}
         "#]]).await;
     }
@@ -701,7 +701,7 @@ mod tests {
             auth: Some(auth),
             ..host_core::Envelope::default()
         };
-        check_answer(answer(None, host_core::Body::Envelope(envelope)), false, expect![[r#"
+        check_answer(answer(None, host_core::Body::Envelope(Box::new(envelope))), false, expect![[r#"
             200 {"request_id":"07070707-0707-4707-8707-070707070707","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":null,"warnings":null,"auth":{"client_token":"hvs.A","accessor":"acc","policies":["default","dev"],"token_policies":["default","dev"],"identity_policies":[],"metadata":null,"lease_duration":2764800,"renewable":true,"entity_id":"","token_type":"service","orphan":false,"mfa_requirement":null,"num_uses":0},"mount_type":""}
         "#]]).await;
     }
@@ -709,11 +709,11 @@ mod tests {
     #[tokio::test]
     async fn old_paths_have_their_data_beside_the_envelope() {
         let envelope = |data| {
-            host_core::Body::Envelope(host_core::Envelope {
+            host_core::Body::Envelope(Box::new(host_core::Envelope {
                 data: Some(raw(data)),
                 mount_type: "system".into(),
                 ..host_core::Envelope::default()
-            })
+            }))
         };
         let mounts = r#"{"secret/":{"type":"kv"},"data":1,"a\"b":2}"#;
         check_answer(answer(None, envelope(mounts)), true, expect![[r#"

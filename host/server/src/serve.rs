@@ -374,7 +374,7 @@ mod tests {
             };
             Self {
                 stop,
-                task: tokio::spawn(serve(router, vec![bound], shutdown)),
+                task: tokio::spawn(serve_router(router, vec![bound], shutdown)),
             }
         }
 

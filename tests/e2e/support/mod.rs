@@ -47,7 +47,10 @@ impl TestVault {
     /// From a whole configuration, in `directory`.
     pub(crate) fn start_from(directory: TempDir, config: &str) -> Self {
         std::fs::write(directory.path().join("coffer.hcl"), config).expect("a configuration");
-        let mut vault = Self { directory, server: None };
+        let mut vault = Self {
+            directory,
+            server: None,
+        };
         vault.run();
         vault
     }
@@ -64,7 +67,10 @@ impl TestVault {
     /// As [`TestVault::ready`], with `secret/` as KV version 2.
     pub(crate) fn with_kv() -> (Self, Client) {
         let (vault, root) = Self::ready();
-        let made = root.post("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}));
+        let made = root.post(
+            "sys/mounts/secret",
+            json!({"type": "kv", "options": {"version": "2"}}),
+        );
         assert_eq!(made.status, 204, "{made:?}");
         (vault, root)
     }
@@ -75,8 +81,13 @@ impl TestVault {
         assert_eq!(made.status, 200, "{made:?}");
         let shares = made.body["keys_base64"].as_array().expect("keys").iter();
         Keys {
-            root: made.body["root_token"].as_str().expect("a token").to_owned(),
-            shares: shares.map(|key| key.as_str().expect("a key").to_owned()).collect(),
+            root: made.body["root_token"]
+                .as_str()
+                .expect("a token")
+                .to_owned(),
+            shares: shares
+                .map(|key| key.as_str().expect("a key").to_owned())
+                .collect(),
         }
     }
 
@@ -109,7 +120,13 @@ impl TestVault {
 
     /// What the server has logged so far.
     pub(crate) fn log(&self) -> String {
-        self.server.as_ref().expect("it runs").log.lock().expect("no panic in the reader").clone()
+        self.server
+            .as_ref()
+            .expect("it runs")
+            .log
+            .lock()
+            .expect("no panic in the reader")
+            .clone()
     }
 
     /// Ends the server the hard way and starts it again on the same file.
@@ -121,7 +138,9 @@ impl TestVault {
     /// Sends bytes as they are and gives back all that comes until the connection closes.
     pub(crate) fn raw(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address()).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a timeout");
         stream.write_all(request).expect("sent");
         let mut answer = Vec::new();
         // A server that closes with a reset has still said what it had to say.
@@ -132,7 +151,9 @@ impl TestVault {
     fn run(&mut self) {
         let config = self.directory.path().join("coffer.hcl");
         let mut command = Command::new(coffer());
-        command.arg("server").arg(format!("-config={}", config.display()));
+        command
+            .arg("server")
+            .arg(format!("-config={}", config.display()));
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -145,14 +166,25 @@ impl TestVault {
         let mut lines = BufReader::new(stdout).lines();
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, address) = line.split_once("http://")?;
-            Some(address.trim_matches(|c: char| !c.is_ascii_digit()).to_owned())
+            Some(
+                address
+                    .trim_matches(|c: char| !c.is_ascii_digit())
+                    .to_owned(),
+            )
         });
         std::thread::spawn(move || lines.for_each(drop));
         let Some(address) = address else {
             let _ = child.kill();
-            panic!("the server did not start: {}", log.lock().expect("no panic").as_str());
+            panic!(
+                "the server did not start: {}",
+                log.lock().expect("no panic").as_str()
+            );
         };
-        self.server = Some(Server { child, address, log });
+        self.server = Some(Server {
+            child,
+            address,
+            log,
+        });
     }
 }
 
@@ -177,9 +209,16 @@ fn keep(stream: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) {
 /// The binary, beside the folder of this test's own.
 pub(crate) fn coffer() -> PathBuf {
     let here = std::env::current_exe().expect("a test has a path");
-    let release = here.parent().and_then(Path::parent).expect("target/release/deps");
+    let release = here
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/release/deps");
     let coffer = release.join("coffer");
-    assert!(coffer.exists(), "{} is missing: run `cargo xtask build`", coffer.display());
+    assert!(
+        coffer.exists(),
+        "{} is missing: run `cargo xtask build`",
+        coffer.display()
+    );
     coffer
 }
 
@@ -203,7 +242,10 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn with_token(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn with_header(&self, name: &str, value: &str) -> Self {
@@ -245,8 +287,9 @@ impl Client {
             .max_redirects(0)
             .build();
         let agent = ureq::Agent::new_with_config(config);
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
         if !self.token.is_empty() {
             request = request.header("X-Vault-Token", &self.token);
         }
@@ -281,6 +324,9 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }

@@ -118,7 +118,9 @@ fn dev_text(dev: &DevInfo) -> String {
 /// Keeps the root token for the next commands, as Vault's dev server does. That there is no home to keep it in is no reason
 /// not to serve.
 fn keep(ctx: &mut Context, dev: &DevInfo) {
-    let Some(token) = Token::parse(&dev.root_token) else { return };
+    let Some(token) = Token::parse(&dev.root_token) else {
+        return;
+    };
     let kept = match TokenFile::find(&ctx.env) {
         Some(file) => file.store(&token).map_err(|err| err.to_string()),
         None => Err("there is no home directory".to_owned()),

@@ -42,8 +42,16 @@ pub(super) async fn handle(
     let key = key(call, request)?;
     match request.operation {
         Operation::List => {
-            let folder = if key.ends_with('/') { key } else { format!("{key}/") };
-            let keys = system.list(&folder, None, 0).await.map_err(refused_key)?.keys;
+            let folder = if key.ends_with('/') {
+                key
+            } else {
+                format!("{key}/")
+            };
+            let keys = system
+                .list(&folder, None, 0)
+                .await
+                .map_err(refused_key)?
+                .keys;
             data(&json!({ "keys": keys }))
         }
         _ if request.path.is_empty() => invalid("missing path"),
@@ -51,7 +59,10 @@ pub(super) async fn handle(
             invalid("missing data fields")
         }
         Operation::Create | Operation::Update => {
-            system.put(&key, &to_json(&request.data)?).await.map_err(refused_key)?;
+            system
+                .put(&key, &to_json(&request.data)?)
+                .await
+                .map_err(refused_key)?;
             done()
         }
         Operation::Delete => {
@@ -66,7 +77,11 @@ pub(super) async fn handle(
 }
 
 fn key(call: &NativeCall, request: &EngineRequest) -> Result<String, HandleError> {
-    Ok(format!("{}{}", cubbyhole_prefix(&call.token()?.hash), request.path))
+    Ok(format!(
+        "{}{}",
+        cubbyhole_prefix(&call.token()?.hash),
+        request.path
+    ))
 }
 
 /// A path that storage does not take is the client's to mend.

@@ -5,5 +5,10 @@ use host_logical::{Description, EngineKind};
 use super::describe::engine;
 
 pub(super) fn description() -> Description {
-    engine("identity", EngineKind::Secrets, "Who is who: entities, aliases and groups.", Vec::new())
+    engine(
+        "identity",
+        EngineKind::Secrets,
+        "Who is who: entities, aliases and groups.",
+        Vec::new(),
+    )
 }

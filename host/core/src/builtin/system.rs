@@ -24,17 +24,36 @@ use crate::storage::from_barrier;
 pub(super) fn description() -> Description {
     use Operation::{Read, Update};
     let mut paths = vec![
-        path("seal", "Seals the server: every key leaves memory.", &[Update]).with(PathTrait::Sudo),
+        path(
+            "seal",
+            "Seals the server: every key leaves memory.",
+            &[Update],
+        )
+        .with(PathTrait::Sudo),
         path("key-status", "The term of the encryption key.", &[Read]),
-        path("rotate", "Begins a new term of the encryption key.", &[Update]).with(PathTrait::Sudo),
-        path("rotate/keyring", "Begins a new term of the encryption key.", &[Update])
-            .with(PathTrait::Sudo),
+        path(
+            "rotate",
+            "Begins a new term of the encryption key.",
+            &[Update],
+        )
+        .with(PathTrait::Sudo),
+        path(
+            "rotate/keyring",
+            "Begins a new term of the encryption key.",
+            &[Update],
+        )
+        .with(PathTrait::Sudo),
     ];
     paths.extend(mounts::paths());
     paths.extend(policies::paths());
     paths.extend(tools::paths());
     paths.extend(ui::paths());
-    engine("system", EngineKind::Secrets, "How this server is run: mounts, policies, seal.", paths)
+    engine(
+        "system",
+        EngineKind::Secrets,
+        "How this server is run: mounts, policies, seal.",
+        paths,
+    )
 }
 
 pub(super) async fn handle(
@@ -56,7 +75,12 @@ pub(super) async fn handle(
             }))
         }
         "rotate" | "rotate/keyring" => {
-            let status = call.core.barrier.rotate(call.now()).await.map_err(from_barrier)?;
+            let status = call
+                .core
+                .barrier
+                .rotate(call.now())
+                .await
+                .map_err(from_barrier)?;
             tracing::info!(term = status.term, "a new term of the encryption key began");
             done()
         }

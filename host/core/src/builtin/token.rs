@@ -26,18 +26,38 @@ pub(super) fn description() -> Description {
     use Operation::{List, Read, Update};
     let create = |pattern: &str, help: &str| {
         path(pattern, help, &[Update])
-            .field("id", Text, "A token of the operator's choosing. Needs sudo.")
-            .field("policies", CommaList, "Policies of the token; those of its parent if absent.")
+            .field(
+                "id",
+                Text,
+                "A token of the operator's choosing. Needs sudo.",
+            )
+            .field(
+                "policies",
+                CommaList,
+                "Policies of the token; those of its parent if absent.",
+            )
             .field("ttl", Text, "Time to live, such as 1h.")
             .field("lease", Text, "Old name of ttl.")
             .field("explicit_max_ttl", Text, "The end that no renewal moves.")
             .field("period", Text, "Makes the token periodic. Needs sudo.")
-            .field("num_uses", Integer, "Uses until the token ends; 0 is without limit.")
+            .field(
+                "num_uses",
+                Integer,
+                "Uses until the token ends; 0 is without limit.",
+            )
             .field("renewable", Boolean, "Whether the token may be renewed.")
             .field("display_name", Text, "Shown in listings and audit.")
             .field("meta", TextMap, "Shown in listings and audit.")
-            .field("no_parent", Boolean, "Makes the token an orphan. Needs sudo.")
-            .field("no_default_policy", Boolean, "Leaves the policy default out.")
+            .field(
+                "no_parent",
+                Boolean,
+                "Makes the token an orphan. Needs sudo.",
+            )
+            .field(
+                "no_default_policy",
+                Boolean,
+                "Leaves the policy default out.",
+            )
             .field("type", Text, "service.")
             .field("entity_alias", Text, "Only with a role.")
     };
@@ -53,22 +73,48 @@ pub(super) fn description() -> Description {
         create("create-orphan", "Makes a token without parent."),
         create("create/{role}", "Makes a token after a role."),
         by_token("lookup", "Shows what a token is.", &[Read, Update]),
-        path("lookup-self", "Shows what the token is that asks.", &[Read, Update]),
-        by_accessor("lookup-accessor", "Shows what the token behind an accessor is."),
+        path(
+            "lookup-self",
+            "Shows what the token is that asks.",
+            &[Read, Update],
+        ),
+        by_accessor(
+            "lookup-accessor",
+            "Shows what the token behind an accessor is.",
+        ),
         by_token("renew", "Extends a token.", &[Update]).field("increment", Seconds, increment),
         path("renew-self", "Extends the token that asks.", &[Update])
             .field("increment", Seconds, increment)
             .field("token", Text, "Ignored."),
-        by_accessor("renew-accessor", "Extends the token behind an accessor.")
-            .field("increment", Seconds, increment),
+        by_accessor("renew-accessor", "Extends the token behind an accessor.").field(
+            "increment",
+            Seconds,
+            increment,
+        ),
         by_token("revoke", "Ends a token and its children.", &[Update]),
-        path("revoke-self", "Ends the token that asks, and its children.", &[Update]),
-        by_accessor("revoke-accessor", "Ends the token behind an accessor, and its children."),
-        by_token("revoke-orphan", "Ends a token and leaves its children.", &[Update])
-            .with(PathTrait::Sudo),
+        path(
+            "revoke-self",
+            "Ends the token that asks, and its children.",
+            &[Update],
+        ),
+        by_accessor(
+            "revoke-accessor",
+            "Ends the token behind an accessor, and its children.",
+        ),
+        by_token(
+            "revoke-orphan",
+            "Ends a token and leaves its children.",
+            &[Update],
+        )
+        .with(PathTrait::Sudo),
         path("accessors", "Lists the accessors of all tokens.", &[List]).with(PathTrait::Sudo),
     ];
-    engine("token", EngineKind::Auth, "Tokens that make, show, renew and end tokens.", paths)
+    engine(
+        "token",
+        EngineKind::Auth,
+        "Tokens that make, show, renew and end tokens.",
+        paths,
+    )
 }
 
 pub(super) async fn handle(
@@ -87,7 +133,12 @@ pub(super) async fn handle(
                 Some(text) => Zeroizing::new(text.to_owned()),
                 None => self_text(call),
             };
-            match call.core.tokens.lookup(&call.txn, &text, call.now()).await? {
+            match call
+                .core
+                .tokens
+                .lookup(&call.txn, &text, call.now())
+                .await?
+            {
                 Some(token) if !token.record.is_spent() || token.hash == call.token()?.hash => {
                     show(call, &text, &token)
                 }
@@ -100,7 +151,9 @@ pub(super) async fn handle(
         }
         "renew-self" => renew(call, self_text(call), call.token()?.clone(), &fields).await,
         "renew" => {
-            let Some(text) = fields.said("token") else { return invalid("missing token ID") };
+            let Some(text) = fields.said("token") else {
+                return invalid("missing token ID");
+            };
             match call.core.tokens.lookup(&call.txn, text, call.now()).await? {
                 Some(token) => renew(call, Zeroizing::new(text.to_owned()), token, &fields).await,
                 None => invalid("token not found"),
@@ -112,23 +165,38 @@ pub(super) async fn handle(
         }
         "revoke-self" => revoke(call, Some(call.token()?.clone())),
         "revoke" => {
-            let Some(text) = fields.said("token") else { return invalid("missing token ID") };
-            revoke(call, call.core.tokens.lookup(&call.txn, text, call.now()).await?)
+            let Some(text) = fields.said("token") else {
+                return invalid("missing token ID");
+            };
+            revoke(
+                call,
+                call.core.tokens.lookup(&call.txn, text, call.now()).await?,
+            )
         }
         "revoke-accessor" => {
             let Some(accessor) = fields.said("accessor") else {
                 return invalid("missing accessor");
             };
-            match call.core.tokens.by_accessor(&call.txn, accessor, call.now()).await? {
+            match call
+                .core
+                .tokens
+                .by_accessor(&call.txn, accessor, call.now())
+                .await?
+            {
                 Some(token) => revoke(call, Some(token)),
                 None => warned(vec!["No token found with this accessor".into()]),
             }
         }
         "revoke-orphan" => {
-            let Some(text) = fields.said("token") else { return invalid("missing token ID") };
+            let Some(text) = fields.said("token") else {
+                return invalid("missing token ID");
+            };
             match call.core.tokens.lookup(&call.txn, text, call.now()).await? {
                 Some(token) => {
-                    call.core.tokens.revoke_orphan(&call.txn, &token.hash).await?;
+                    call.core
+                        .tokens
+                        .revoke_orphan(&call.txn, &token.hash)
+                        .await?;
                     done()
                 }
                 None => invalid("token to revoke not found"),
@@ -202,7 +270,12 @@ async fn create(
         None
     } else {
         let (default, max) = mount_ttls(request);
-        let bounds = Bounds { default, max, explicit_max: explicit_max_ttl, period };
+        let bounds = Bounds {
+            default,
+            max,
+            explicit_max: explicit_max_ttl,
+            period,
+        };
         match ttl::grant(bounds, now, now, asked) {
             Some(granted) => {
                 warnings.extend(capped(granted));
@@ -250,7 +323,11 @@ fn policies_for(
         return invalid(format!("a token has at most {most} policies"));
     }
     let with_default = !fields.flag("no_default_policy").unwrap_or(false);
-    let mut policies = if asked.is_empty() { parents.to_vec() } else { Vec::new() };
+    let mut policies = if asked.is_empty() {
+        parents.to_vec()
+    } else {
+        Vec::new()
+    };
     for name in asked.iter().filter(|name| !name.trim().is_empty()) {
         let name = PolicyName::parse(name)
             .map_err(|err| HandleError::Invalid(format!("policy {name:?}: {err}")))?;
@@ -261,15 +338,15 @@ fn policies_for(
     }
     policies.sort();
     policies.dedup();
+    let within = |name: &String| name == PolicyName::DEFAULT || parents.contains(name);
+    if !powerful && !policies.iter().all(within) {
+        return invalid("child policies must be subset of parent");
+    }
     if policies.iter().any(|policy| policy == PolicyName::ROOT) {
         if policies.len() > 1 && !asked.is_empty() {
             return invalid("root tokens may not have other policies");
         }
         return Ok(vec![PolicyName::ROOT.to_owned()]);
-    }
-    let within = |name: &String| name == PolicyName::DEFAULT || parents.contains(name);
-    if !powerful && !policies.iter().all(within) {
-        return invalid("child policies must be subset of parent");
     }
     if !with_default {
         policies.retain(|policy| policy != PolicyName::DEFAULT);
@@ -289,7 +366,8 @@ fn checked_id(id: &str) -> Result<Zeroizing<String>, HandleError> {
         return invalid("custom token ID cannot have a '.' in the value");
     }
     let plain = id.bytes().all(|b| b.is_ascii_graphic());
-    if !plain || !(limits::MIN_CUSTOM_TOKEN_BYTES..=crate::ClientToken::MAX_BYTES).contains(&id.len())
+    if !plain
+        || !(limits::MIN_CUSTOM_TOKEN_BYTES..=crate::ClientToken::MAX_BYTES).contains(&id.len())
     {
         return invalid(format!(
             "a token ID has {} to {} visible ASCII characters",
@@ -304,28 +382,46 @@ fn metadata(fields: &Fields<'_>) -> Result<Option<BTreeMap<String, String>>, Han
     let Some(meta) = fields.object("meta").filter(|meta| !meta.is_empty()) else {
         return Ok(None);
     };
-    let texts = meta.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    let texts = meta
+        .iter()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
     let meta: BTreeMap<_, _> = texts.collect();
-    let bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let bytes: usize = meta
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
     if bytes > limits::MAX_TOKEN_META_BYTES {
-        return invalid(format!("meta is at most {} bytes", limits::MAX_TOKEN_META_BYTES));
+        return invalid(format!(
+            "meta is at most {} bytes",
+            limits::MAX_TOKEN_META_BYTES
+        ));
     }
     Ok(Some(meta))
 }
 
 /// `a b/c!` becomes `token-a-b-c`, as Vault does.
 fn display_name(asked: Option<&str>) -> String {
-    let Some(asked) = asked else { return "token".to_owned() };
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
+    let Some(asked) = asked else {
+        return "token".to_owned();
+    };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '-'
+        }
+    };
     let name: String = format!("token-{asked}").chars().map(plain).collect();
     name.trim_end_matches('-').to_owned()
 }
 
 /// A field of token creation: its errors have no words around them, unlike those of other fields.
 fn duration(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, HandleError> {
-    let Some(text) = fields.said(name) else { return Ok(None) };
-    let duration = GoDuration::parse(text)
-        .map_err(|err| HandleError::Invalid(format!("{name}: {err}")))?;
+    let Some(text) = fields.said(name) else {
+        return Ok(None);
+    };
+    let duration =
+        GoDuration::parse(text).map_err(|err| HandleError::Invalid(format!("{name}: {err}")))?;
     match u64::try_from(duration.seconds()) {
         Ok(seconds) => Ok(Some(seconds).filter(|seconds| *seconds > 0)),
         Err(_) => invalid(format!("{name} must be positive")),
@@ -337,9 +433,8 @@ fn mount_ttls(request: &EngineRequest) -> (u64, u64) {
 }
 
 fn capped(granted: ttl::Granted) -> Option<String> {
-    let short = |seconds| {
-        GoDuration::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)).short()
-    };
+    let short =
+        |seconds| GoDuration::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)).short();
     let wanted = short(granted.capped_from?);
     let most = short(granted.ttl);
     Some(format!(
@@ -348,13 +443,22 @@ fn capped(granted: ttl::Granted) -> Option<String> {
 }
 
 fn self_text(call: &NativeCall) -> Zeroizing<String> {
-    let text = call.client_token.as_ref().map(|token| token.expose().to_owned());
+    let text = call
+        .client_token
+        .as_ref()
+        .map(|token| token.expose().to_owned());
     Zeroizing::new(text.unwrap_or_default())
 }
 
 async fn by_accessor(call: &NativeCall, fields: &Fields<'_>) -> Result<Token, HandleError> {
-    let Some(accessor) = fields.said("accessor") else { return invalid("missing accessor") };
-    let found = call.core.tokens.by_accessor(&call.txn, accessor, call.now()).await?;
+    let Some(accessor) = fields.said("accessor") else {
+        return invalid("missing accessor");
+    };
+    let found = call
+        .core
+        .tokens
+        .by_accessor(&call.txn, accessor, call.now())
+        .await?;
     found.ok_or_else(|| HandleError::InvalidListed("invalid accessor".into()))
 }
 
@@ -407,7 +511,9 @@ async fn renew(
     let table = call.core.mounts().await?;
     let path = MountPath::parse("auth/token").map_err(HandleError::internal)?;
     let settings = &call.core.settings;
-    let ttls = table.get(&path).map(|mount| mount.record.effective_ttls(settings));
+    let ttls = table
+        .get(&path)
+        .map(|mount| mount.record.effective_ttls(settings));
     let ttls = ttls.unwrap_or((settings.default_lease_ttl, settings.max_lease_ttl));
     let now = call.now();
     let asked = fields.seconds("increment");
@@ -453,7 +559,10 @@ mod tests {
         let own = ["default", "dev"];
         let of = |names: &[&str]| Ok(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
         assert_eq!(policies(&own, false, json!({})), of(&["default", "dev"]));
-        assert_eq!(policies(&own, false, json!({"policies": ["Dev "]})), of(&["default", "dev"]));
+        assert_eq!(
+            policies(&own, false, json!({"policies": ["Dev "]})),
+            of(&["default", "dev"])
+        );
         assert_eq!(
             policies(&own, false, json!({"policies": ["ops"]})),
             Err("child policies must be subset of parent".to_owned())
@@ -463,7 +572,10 @@ mod tests {
             of(&["dev"])
         );
         assert_eq!(policies(&["root"], true, json!({})), of(&["root"]));
-        assert_eq!(policies(&["root"], true, json!({"policies": ["ops"]})), of(&["default", "ops"]));
+        assert_eq!(
+            policies(&["root"], true, json!({"policies": ["ops"]})),
+            of(&["default", "ops"])
+        );
         assert_eq!(
             policies(&["root"], true, json!({"policies": ["root", "ops"]})),
             Err("root tokens may not have other policies".to_owned())

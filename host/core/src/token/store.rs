@@ -90,7 +90,9 @@ impl TokenStore {
         token: &str,
         now_millis: u64,
     ) -> Result<Option<Token>, HandleError> {
-        let Some(token) = self.lookup(txn, token, now_millis).await? else { return Ok(None) };
+        let Some(token) = self.lookup(txn, token, now_millis).await? else {
+            return Ok(None);
+        };
         let mut parent = token.record.parent.clone();
         while let Some(hash) = parent {
             match self.find(txn, &hash).await? {
@@ -113,7 +115,11 @@ impl TokenStore {
             return Ok(None);
         }
         let system = storage::system(txn).await?;
-        let Some(value) = system.get(&accessor_key(accessor)).await.map_err(from_view)? else {
+        let Some(value) = system
+            .get(&accessor_key(accessor))
+            .await
+            .map_err(from_view)?
+        else {
             return Ok(None);
         };
         let hash: TokenHash = parse_json(&value)?;
@@ -143,7 +149,9 @@ impl TokenStore {
         };
         let hash = self.hash(&token)?;
         if self.find(txn, &hash).await?.is_some() {
-            return Err(HandleError::Invalid("cannot create a token with a duplicate ID".into()));
+            return Err(HandleError::Invalid(
+                "cannot create a token with a duplicate ID".into(),
+            ));
         }
         let accessor = random::base62(&*self.random, TOKEN_CHARACTERS)?.to_string();
         let record = TokenRecord {
@@ -165,9 +173,15 @@ impl TokenStore {
         let system = storage::system(txn).await?;
         write_record(&system, &hash, &record).await?;
         let accessor_key = accessor_key(&record.accessor);
-        system.put(&accessor_key, &to_json(&hash)?).await.map_err(from_view)?;
+        system
+            .put(&accessor_key, &to_json(&hash)?)
+            .await
+            .map_err(from_view)?;
         if let Some(parent) = &record.parent {
-            system.put(&child_key(parent, &hash), b"").await.map_err(from_view)?;
+            system
+                .put(&child_key(parent, &hash), b"")
+                .await
+                .map_err(from_view)?;
         }
         Ok((token, record))
     }
@@ -223,7 +237,10 @@ impl TokenStore {
                 record.parent = None;
                 write_record(&system, &child, &record).await?;
             }
-            system.delete(&child_key(hash, &child)).await.map_err(from_view)?;
+            system
+                .delete(&child_key(hash, &child))
+                .await
+                .map_err(from_view)?;
         }
         self.remove(&system, hash).await
     }
@@ -236,9 +253,15 @@ impl TokenStore {
         let record: TokenRecord = parse_json(&value)?;
         storage::delete_tree(system, &cubbyhole_prefix(hash)).await?;
         if let Some(parent) = &record.parent {
-            system.delete(&child_key(parent, hash)).await.map_err(from_view)?;
+            system
+                .delete(&child_key(parent, hash))
+                .await
+                .map_err(from_view)?;
         }
-        system.delete(&accessor_key(&record.accessor)).await.map_err(from_view)?;
+        system
+            .delete(&accessor_key(&record.accessor))
+            .await
+            .map_err(from_view)?;
         system.delete(&id_key(hash)).await.map_err(from_view)
     }
 
@@ -300,7 +323,10 @@ async fn write_record(
     hash: &TokenHash,
     record: &TokenRecord,
 ) -> Result<(), HandleError> {
-    system.put(&id_key(hash), &to_json(record)?).await.map_err(from_view)
+    system
+        .put(&id_key(hash), &to_json(record)?)
+        .await
+        .map_err(from_view)
 }
 
 fn id_key(hash: &TokenHash) -> String {

@@ -26,16 +26,35 @@ pub(super) fn paths() -> Vec<PathDescription> {
     use Operation::{Delete, Read, Update};
     let one = |pattern: &str, help: &str| {
         path(pattern, help, &[Read, Update, Delete])
-            .fields(Text, &["type", "description", "plugin_name", "plugin_version"])
+            .fields(
+                Text,
+                &["type", "description", "plugin_name", "plugin_version"],
+            )
             .field("config", Object, "TTLs, visibility, headers.")
             .field("options", Any, "Of the engine, such as version.")
             .fields(Boolean, &["local", "seal_wrap", "external_entropy_access"])
     };
     let tune = |pattern: &str, help: &str| {
         path(pattern, help, &[Read, Update])
-            .field("default_lease_ttl", Text, "Such as 1h; system for the system's.")
-            .field("max_lease_ttl", Text, "Such as 24h; system for the system's.")
-            .fields(Text, &["description", "listing_visibility", "token_type", "plugin_version"])
+            .field(
+                "default_lease_ttl",
+                Text,
+                "Such as 1h; system for the system's.",
+            )
+            .field(
+                "max_lease_ttl",
+                Text,
+                "Such as 24h; system for the system's.",
+            )
+            .fields(
+                Text,
+                &[
+                    "description",
+                    "listing_visibility",
+                    "token_type",
+                    "plugin_version",
+                ],
+            )
             .fields(
                 CommaList,
                 &[
@@ -46,26 +65,39 @@ pub(super) fn paths() -> Vec<PathDescription> {
                 ],
             )
             .field("options", Any, "Merged, key by key.")
-            .field("force_no_cache", Boolean, "Kept for clients; there is nothing to turn off.")
+            .field(
+                "force_no_cache",
+                Boolean,
+                "Kept for clients; there is nothing to turn off.",
+            )
             .field("user_lockout_config", Any, "For methods with passwords.")
     };
     vec![
         path("mounts", "All secrets engines.", &[Read]),
-        one("mounts/{path...}", "A secrets engine: show, enable, disable."),
+        one(
+            "mounts/{path...}",
+            "A secrets engine: show, enable, disable.",
+        ),
         tune("mounts/{path...}/tune", "How a secrets engine is tuned."),
         path("auth", "All auth methods.", &[Read]),
         one("auth/{path...}", "An auth method: show, enable, disable.").with(PathTrait::Sudo),
         tune("auth/{path...}/tune", "How an auth method is tuned.").with(PathTrait::Sudo),
-        path("remount", "Moves a mount with all that it holds.", &[Update])
-            .with(PathTrait::Sudo)
-            .fields(Text, &["from", "to"]),
+        path(
+            "remount",
+            "Moves a mount with all that it holds.",
+            &[Update],
+        )
+        .with(PathTrait::Sudo)
+        .fields(Text, &["from", "to"]),
         path("remount/status/{id}", "How a move went.", &[Read]),
     ]
 }
 
 pub(super) fn serves(pattern: &str) -> bool {
     ["mounts", "auth", "remount"].iter().any(|family| {
-        pattern.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        pattern
+            .strip_prefix(family)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
 }
 
@@ -112,11 +144,17 @@ pub(super) fn shown(record: &MountRecord) -> Map<String, Value> {
     set("config", Value::Object(shown_config));
     set("deprecation_status", json!("supported"));
     set("description", json!(record.description));
-    set("external_entropy_access", json!(record.external_entropy_access));
+    set(
+        "external_entropy_access",
+        json!(record.external_entropy_access),
+    );
     set("local", json!(record.local));
     set("options", json!(record.options));
     set("plugin_version", json!(""));
-    set("running_plugin_version", json!(concat!("v", env!("CARGO_PKG_VERSION"), "+builtin")));
+    set(
+        "running_plugin_version",
+        json!(concat!("v", env!("CARGO_PKG_VERSION"), "+builtin")),
+    );
     set("running_sha256", json!(""));
     set("seal_wrap", json!(record.seal_wrap));
     set("type", json!(record.engine));
@@ -128,16 +166,28 @@ pub(super) fn shown(record: &MountRecord) -> Map<String, Value> {
 fn optional_config(config: &MountConfig) -> Map<String, Value> {
     let mut shown = Map::new();
     let lists = [
-        ("audit_non_hmac_request_keys", &config.audit_non_hmac_request_keys),
-        ("audit_non_hmac_response_keys", &config.audit_non_hmac_response_keys),
-        ("passthrough_request_headers", &config.passthrough_request_headers),
+        (
+            "audit_non_hmac_request_keys",
+            &config.audit_non_hmac_request_keys,
+        ),
+        (
+            "audit_non_hmac_response_keys",
+            &config.audit_non_hmac_response_keys,
+        ),
+        (
+            "passthrough_request_headers",
+            &config.passthrough_request_headers,
+        ),
         ("allowed_response_headers", &config.allowed_response_headers),
     ];
     for (name, list) in lists.iter().filter(|(_, list)| !list.is_empty()) {
         shown.insert((*name).to_owned(), json!(list));
     }
     if !config.listing_visibility.is_empty() {
-        shown.insert("listing_visibility".into(), json!(config.listing_visibility));
+        shown.insert(
+            "listing_visibility".into(),
+            json!(config.listing_visibility),
+        );
     }
     shown
 }
@@ -146,7 +196,11 @@ async fn list(call: &NativeCall, kind: EngineKind) -> Result<EngineResponse, Han
     let table = call.core.mounts().await?;
     let mut all = Map::new();
     for mount in table.iter().filter(|mount| mount.record.kind() == kind) {
-        let path = mount.record.path.strip_prefix("auth/").filter(|_| kind == EngineKind::Auth);
+        let path = mount
+            .record
+            .path
+            .strip_prefix("auth/")
+            .filter(|_| kind == EngineKind::Auth);
         let path = path.unwrap_or(&mount.record.path);
         all.insert(path.to_owned(), Value::Object(shown(&mount.record)));
     }
@@ -159,14 +213,21 @@ async fn show(
     asked: &str,
 ) -> Result<EngineResponse, HandleError> {
     let table = call.core.mounts().await?;
-    match full_path(kind, asked).ok().and_then(|path| table.get(&path).cloned()) {
+    match full_path(kind, asked)
+        .ok()
+        .and_then(|path| table.get(&path).cloned())
+    {
         Some(mount) => data(&Value::Object(shown(&mount.record))),
         None => {
             let what = match kind {
                 EngineKind::Secrets => "secret",
                 EngineKind::Auth => "auth",
             };
-            invalid(format!("No {what} engine {}at {}", mount_word(kind), with_slash(asked)))
+            invalid(format!(
+                "No {what} engine {}at {}",
+                mount_word(kind),
+                with_slash(asked)
+            ))
         }
     }
 }
@@ -209,26 +270,49 @@ async fn enable(
     };
     apply_config(&mut record, &config, Words::Mount, &call.core)?;
     let loaded = call.core.engines.engine(kind, &record.engine).await;
-    let engine = loaded.map_err(|err| engine_failed(&record, err))?.ok_or_else(|| {
-        HandleError::Invalid(format!("plugin not found in the catalog: {}", record.engine))
-    })?;
+    let engine = loaded
+        .map_err(|err| engine_failed(&record, err))?
+        .ok_or_else(|| {
+            HandleError::Invalid(format!(
+                "plugin not found in the catalog: {}",
+                record.engine
+            ))
+        })?;
 
     let table = call.core.mounts_in(&call.txn).await?;
     if let Some(other) = table.in_the_way(&path) {
-        let other = other.record.path.strip_prefix("auth/").unwrap_or(&other.record.path);
+        let other = other
+            .record
+            .path
+            .strip_prefix("auth/")
+            .unwrap_or(&other.record.path);
         return invalid(format!("path is already in use at {other}"));
     }
     if table.len() >= limits::MAX_MOUNTS {
-        return invalid(format!("this server has {} mounts, its most", limits::MAX_MOUNTS));
+        return invalid(format!(
+            "this server has {} mounts, its most",
+            limits::MAX_MOUNTS
+        ));
     }
     let seen = std::sync::Arc::new(record.seen_by_engine(&call.core.settings));
     let described = engine.describe(&seen.options).await;
-    record.storage_version = described.map_err(|err| engine_failed(&record, err))?.storage_version;
-    let view = call.txn.create_mount(record.mount_id()?).await.map_err(from_barrier)?;
-    let imports = call.core.imports_on(view, seen.clone(), &call.txn, &request.id)?;
+    record.storage_version = described
+        .map_err(|err| engine_failed(&record, err))?
+        .storage_version;
+    let view = call
+        .txn
+        .create_mount(record.mount_id()?)
+        .await
+        .map_err(from_barrier)?;
+    let imports = call
+        .core
+        .imports_on(view, seen.clone(), &call.txn, &request.id)?;
     let opened = engine.open(imports).await;
     let mut opened = opened.map_err(|err| engine_failed(&record, err))?;
-    opened.initialize(None, &seen).await.map_err(|err| engine_failed(&record, err))?;
+    opened
+        .initialize(None, &seen)
+        .await
+        .map_err(|err| engine_failed(&record, err))?;
     mount::write(&call.txn, &record).await?;
     done()
 }
@@ -242,9 +326,13 @@ fn engine_and_options(
         Some("plugin") => fields.said("plugin_name"),
         named => named.or(fields.said("plugin_name")),
     };
-    let Some(named) = named else { return invalid("backend type must be specified as a string") };
+    let Some(named) = named else {
+        return invalid("backend type must be specified as a string");
+    };
     // Old clients put the options into the config.
-    let sent = fields.get("options").or(config.get("options").filter(|o| !o.is_null()));
+    let sent = fields
+        .get("options")
+        .or(config.get("options").filter(|o| !o.is_null()));
     let mut options = match sent {
         Some(sent) => Some(options_of(sent)?),
         None if fields.0.contains_key("options") => None,
@@ -253,15 +341,23 @@ fn engine_and_options(
     let engine = match named {
         "kv-v1" | "kv-v2" => {
             let version = named.trim_start_matches("kv-v").to_owned();
-            options.get_or_insert_default().insert("version".to_owned(), version);
+            options
+                .get_or_insert_default()
+                .insert("version".to_owned(), version);
             "kv"
         }
         // The name under which Vault's command line knows it.
         "generic" => "kv",
         named => named,
     };
-    if engine != "kv" && options.as_ref().is_some_and(|options| options.contains_key("version")) {
-        return invalid(format!("secrets engine {engine:?} does not allow setting a version"));
+    if engine != "kv"
+        && options
+            .as_ref()
+            .is_some_and(|options| options.contains_key("version"))
+    {
+        return invalid(format!(
+            "secrets engine {engine:?} does not allow setting a version"
+        ));
     }
     Ok((engine.to_owned(), options))
 }
@@ -293,7 +389,9 @@ fn check_mountable(kind: EngineKind, engine: &str, path: &MountPath) -> Result<(
         }
         _ => {}
     }
-    let reserved = RESERVED.iter().any(|reserved| path.as_str().starts_with(reserved));
+    let reserved = RESERVED
+        .iter()
+        .any(|reserved| path.as_str().starts_with(reserved));
     if kind == EngineKind::Secrets && reserved {
         return invalid(format!("cannot mount {:?}", path.as_str()));
     }
@@ -302,9 +400,10 @@ fn check_mountable(kind: EngineKind, engine: &str, path: &MountPath) -> Result<(
 
 fn check_description(description: &str) -> Result<(), HandleError> {
     match description.len() > limits::MAX_DESCRIPTION_BYTES {
-        true => {
-            invalid(format!("a description has at most {} bytes", limits::MAX_DESCRIPTION_BYTES))
-        }
+        true => invalid(format!(
+            "a description has at most {} bytes",
+            limits::MAX_DESCRIPTION_BYTES
+        )),
         false => Ok(()),
     }
 }
@@ -315,8 +414,12 @@ async fn disable(
     asked: &str,
 ) -> Result<EngineResponse, HandleError> {
     let table = call.core.mounts_in(&call.txn).await?;
-    let Ok(path) = full_path(kind, asked) else { return done() };
-    let Some(mount) = table.get(&path) else { return done() };
+    let Ok(path) = full_path(kind, asked) else {
+        return done();
+    };
+    let Some(mount) = table.get(&path) else {
+        return done();
+    };
     if let Serves::Native(_) = mount.serves {
         return match kind {
             EngineKind::Auth => invalid("token credential backend cannot be disabled"),
@@ -324,7 +427,10 @@ async fn disable(
         };
     }
     mount::remove(&call.txn, &mount.record).await?;
-    call.txn.destroy_mount(mount.id).await.map_err(from_barrier)?;
+    call.txn
+        .destroy_mount(mount.id)
+        .await
+        .map_err(from_barrier)?;
     let id = mount.id;
     call.say(|said| said.after_commit.push(AfterCommit::Purge(id)));
     done()
@@ -338,7 +444,10 @@ async fn show_tuning(
     let table = call.core.mounts().await?;
     let path = full_path(kind, asked).ok();
     let Some(mount) = path.and_then(|path| table.get(&path).cloned()) else {
-        return invalid(format!("cannot fetch sysview for path {:?}", with_slash(asked)));
+        return invalid(format!(
+            "cannot fetch sysview for path {:?}",
+            with_slash(asked)
+        ));
     };
     let record = &mount.record;
     let (default, max) = record.effective_ttls(&call.core.settings);
@@ -347,7 +456,11 @@ async fn show_tuning(
     shown.insert("description".into(), json!(record.description));
     shown.insert("force_no_cache".into(), json!(record.config.force_no_cache));
     shown.insert("max_lease_ttl".into(), json!(max));
-    if record.options.as_ref().is_some_and(|options| !options.is_empty()) {
+    if record
+        .options
+        .as_ref()
+        .is_some_and(|options| !options.is_empty())
+    {
         shown.insert("options".into(), json!(record.options));
     }
     if record.auth {
@@ -398,7 +511,10 @@ async fn tune(
         let opened = engine.open(imports).await;
         let mut opened = opened.map_err(|err| engine_failed(&record, err))?;
         let from = Some(record.storage_version);
-        opened.initialize(from, &seen).await.map_err(|err| engine_failed(&record, err))?;
+        opened
+            .initialize(from, &seen)
+            .await
+            .map_err(|err| engine_failed(&record, err))?;
     }
     mount::write(&call.txn, &record).await?;
     warned(warnings)
@@ -409,14 +525,19 @@ fn check_version_change(
     record: &MountRecord,
     sent: &BTreeMap<String, String>,
 ) -> Result<Option<String>, HandleError> {
-    let Some(wanted) = sent.get("version").map(String::as_str) else { return Ok(None) };
+    let Some(wanted) = sent.get("version").map(String::as_str) else {
+        return Ok(None);
+    };
     if record.engine != "kv" {
         return invalid(format!(
             "secrets engine {:?} does not allow setting a version",
             record.engine
         ));
     }
-    let now = record.options.as_ref().and_then(|options| options.get("version"));
+    let now = record
+        .options
+        .as_ref()
+        .and_then(|options| options.get("version"));
     match (now.map_or("", String::as_str), wanted) {
         ("2", "2") => Ok(None),
         ("2", _) => invalid("cannot downgrade mount from version 2"),
@@ -427,7 +548,9 @@ fn check_version_change(
                 "Upgraded mount from version {now} to version 2. Every key is its version 1 from now on; nothing was unavailable."
             )))
         }
-        _ => invalid(format!("version {wanted:?} of kv does not exist: use \"1\" or \"2\"")),
+        _ => invalid(format!(
+            "version {wanted:?} of kv does not exist: use \"1\" or \"2\""
+        )),
     }
 }
 
@@ -481,7 +604,10 @@ fn apply_config(
         if !record.auth {
             return invalid("'token_type' can only be modified on auth mounts");
         }
-        if !matches!(token_type, "service" | "batch" | "default-service" | "default-batch") {
+        if !matches!(
+            token_type,
+            "service" | "batch" | "default-service" | "default-batch"
+        ) {
             return invalid("invalid value for 'token_type'");
         }
         record.config.token_type = token_type.to_owned();
@@ -497,10 +623,22 @@ fn apply_config(
     }
     let config = &mut record.config;
     for (name, list) in [
-        ("audit_non_hmac_request_keys", &mut config.audit_non_hmac_request_keys),
-        ("audit_non_hmac_response_keys", &mut config.audit_non_hmac_response_keys),
-        ("passthrough_request_headers", &mut config.passthrough_request_headers),
-        ("allowed_response_headers", &mut config.allowed_response_headers),
+        (
+            "audit_non_hmac_request_keys",
+            &mut config.audit_non_hmac_request_keys,
+        ),
+        (
+            "audit_non_hmac_response_keys",
+            &mut config.audit_non_hmac_response_keys,
+        ),
+        (
+            "passthrough_request_headers",
+            &mut config.passthrough_request_headers,
+        ),
+        (
+            "allowed_response_headers",
+            &mut config.allowed_response_headers,
+        ),
     ] {
         if let Some(sent) = fields.texts(name) {
             *list = sent;
@@ -526,7 +664,9 @@ fn sent_ttl(fields: &Fields<'_>, name: &str, what: &str) -> Result<Option<u64>, 
         "system" => Ok(Some(0)),
         text => match GoDuration::parse(text).map(|ttl| u64::try_from(ttl.seconds())) {
             Ok(Ok(seconds)) => Ok(Some(seconds)),
-            Ok(Err(_)) => invalid(format!("unable to parse {what} TTL of {text}: it is negative")),
+            Ok(Err(_)) => invalid(format!(
+                "unable to parse {what} TTL of {text}: it is negative"
+            )),
             Err(err) => invalid(format!("unable to parse {what} TTL of {text}: {err}")),
         },
     }
@@ -547,7 +687,9 @@ async fn move_mount(
     let table = call.core.mounts_in(&call.txn).await?;
     let reserved = |path: &MountPath| match path.as_str().strip_prefix("auth/") {
         Some(rest) => rest == "token/",
-        None => RESERVED.iter().any(|reserved| path.as_str().starts_with(reserved)),
+        None => RESERVED
+            .iter()
+            .any(|reserved| path.as_str().starts_with(reserved)),
     };
     if reserved(&from) {
         return invalid(format!("cannot remount {:?}", from.as_str()));
@@ -592,15 +734,25 @@ async fn remember_move(
     let known = storage::list_all(&system, REMOUNTS).await?;
     let too_many = known.len().saturating_sub(limits::MAX_REMOUNT_RECORDS - 1);
     for old in known.iter().take(too_many) {
-        system.delete(&format!("{REMOUNTS}{old}")).await.map_err(from_view)?;
+        system
+            .delete(&format!("{REMOUNTS}{old}"))
+            .await
+            .map_err(from_view)?;
     }
     let record = to_json(&(from.as_str(), to.as_str()))?;
-    system.put(&format!("{REMOUNTS}{id}"), &record).await.map_err(from_view)
+    system
+        .put(&format!("{REMOUNTS}{id}"), &record)
+        .await
+        .map_err(from_view)
 }
 
 async fn move_status(call: &NativeCall, id: &str) -> Result<EngineResponse, HandleError> {
     let system = storage::system(&call.txn).await?;
-    let Some(value) = system.get(&format!("{REMOUNTS}{id}")).await.map_err(from_view)? else {
+    let Some(value) = system
+        .get(&format!("{REMOUNTS}{id}"))
+        .await
+        .map_err(from_view)?
+    else {
         return nothing();
     };
     let (from, to): (String, String) = parse_json(&value)?;
@@ -613,9 +765,9 @@ async fn move_status(call: &NativeCall, id: &str) -> Result<EngineResponse, Hand
 /// Where a mount of this kind is, with `auth/` before an auth method's own path.
 fn full_path(kind: EngineKind, asked: &str) -> Result<MountPath, host_logical::PathError> {
     match kind {
-        EngineKind::Auth => MountPath::parse(asked).and_then(|path| {
-            MountPath::parse(&format!("auth/{path}"))
-        }),
+        EngineKind::Auth => {
+            MountPath::parse(asked).and_then(|path| MountPath::parse(&format!("auth/{path}")))
+        }
         EngineKind::Secrets => MountPath::parse(asked),
     }
 }
@@ -628,7 +780,10 @@ fn engine_failed(record: &MountRecord, source: EngineError) -> HandleError {
     match source {
         EngineError::Refused(refusal) => refusal.into(),
         EngineError::Busy { retry_after } => HandleError::Busy { retry_after },
-        source => HandleError::Engine { mount: record.path.clone(), source },
+        source => HandleError::Engine {
+            mount: record.path.clone(),
+            source,
+        },
     }
 }
 
@@ -663,8 +818,18 @@ impl Core {
         };
         let plain = MountConfig::default;
         let first = [
-            ("cubbyhole/", "cubbyhole", "per-token private secret storage", plain()),
-            ("identity/", "identity", "identity store", headers("Authorization")),
+            (
+                "cubbyhole/",
+                "cubbyhole",
+                "per-token private secret storage",
+                plain(),
+            ),
+            (
+                "identity/",
+                "identity",
+                "identity store",
+                headers("Authorization"),
+            ),
             (
                 "sys/",
                 "system",
@@ -713,13 +878,23 @@ mod tests {
         let cases = [
             (json!({"type": "kv"}), Some(BTreeMap::new())),
             (json!({"type": "kv", "options": null}), None),
-            (json!({"type": "kv", "options": {"version": 2}}), version("2")),
+            (
+                json!({"type": "kv", "options": {"version": 2}}),
+                version("2"),
+            ),
             (json!({"type": "kv-v2"}), version("2")),
             (json!({"type": "kv-v1", "options": null}), version("1")),
-            (json!({"type": "plugin", "plugin_name": "kv"}), Some(BTreeMap::new())),
+            (
+                json!({"type": "plugin", "plugin_name": "kv"}),
+                Some(BTreeMap::new()),
+            ),
         ];
         for (sent, options) in cases {
-            assert_eq!(engine(sent.clone()), Ok(("kv".to_owned(), options)), "{sent}");
+            assert_eq!(
+                engine(sent.clone()),
+                Ok(("kv".to_owned(), options)),
+                "{sent}"
+            );
         }
         assert!(engine(json!({})).is_err());
         assert!(engine(json!({"type": "aws", "options": {"version": "2"}})).is_err());

@@ -49,7 +49,10 @@ pub(super) async fn handle(
     }
     let name = PolicyName::parse(asked)
         .map_err(|err| HandleError::Invalid(format!("policy {asked:?}: {err}")))?;
-    let fixed = matches!(name.as_str(), PolicyName::ROOT | PolicyName::RESPONSE_WRAPPING);
+    let fixed = matches!(
+        name.as_str(),
+        PolicyName::ROOT | PolicyName::RESPONSE_WRAPPING
+    );
     match request.operation {
         Operation::Read => {
             let text = match policy_store::read(&call.txn, &name).await? {
@@ -92,7 +95,11 @@ async fn write(
         }
         (None, None) => return invalid("'policy' parameter not supplied or empty"),
     };
-    let text = match STANDARD.decode(sent.trim()).ok().and_then(|it| String::from_utf8(it).ok()) {
+    let text = match STANDARD
+        .decode(sent.trim())
+        .ok()
+        .and_then(|it| String::from_utf8(it).ok())
+    {
         Some(decoded) => decoded,
         None => sent.to_owned(),
     };

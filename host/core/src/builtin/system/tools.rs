@@ -43,7 +43,11 @@ pub(super) fn handle(
     pattern: &str,
     request: &EngineRequest,
 ) -> Result<EngineResponse, HandleError> {
-    if pattern.starts_with("tools/random") { chance(call, request) } else { hash(request) }
+    if pattern.starts_with("tools/random") {
+        chance(call, request)
+    } else {
+        hash(request)
+    }
 }
 
 fn chance(call: &NativeCall, request: &EngineRequest) -> Result<EngineResponse, HandleError> {
@@ -56,7 +60,10 @@ fn chance(call: &NativeCall, request: &EngineRequest) -> Result<EngineResponse, 
         return invalid("'bytes' cannot be less than 1");
     }
     if count >= limits::MAX_RANDOM_BYTES {
-        return invalid(format!("'bytes' should be less than {}", limits::MAX_RANDOM_BYTES));
+        return invalid(format!(
+            "'bytes' should be less than {}",
+            limits::MAX_RANDOM_BYTES
+        ));
     }
     let bytes = random::bytes(&*call.core.random, usize::try_from(count).unwrap_or(1))?;
     let text = encode(&bytes, fields.said("format").unwrap_or("base64"))?;
@@ -77,9 +84,9 @@ fn hash(request: &EngineRequest) -> Result<EngineResponse, HandleError> {
         "sha3-512" => &digest::SHA3_512,
         _ => return invalid(format!("unsupported algorithm {name}")),
     };
-    let input = STANDARD.decode(fields.text("input").unwrap_or_default()).map_err(|err| {
-        HandleError::Invalid(format!("unable to decode input as base64: {err}"))
-    })?;
+    let input = STANDARD
+        .decode(fields.text("input").unwrap_or_default())
+        .map_err(|err| HandleError::Invalid(format!("unable to decode input as base64: {err}")))?;
     let sum = digest::digest(algorithm, &input);
     let text = encode(sum.as_ref(), fields.said("format").unwrap_or("hex"))?;
     data(&json!({ "sum": text }))

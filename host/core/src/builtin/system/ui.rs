@@ -22,25 +22,55 @@ use crate::{limits, storage};
 pub(super) fn paths() -> Vec<PathDescription> {
     use Operation::{Read, Update};
     let ask = |pattern: &str, help: &str| {
-        let asked = path(pattern, help, &[Update])
-            .field("paths", FieldType::CommaList, "The paths asked about.");
+        let asked = path(pattern, help, &[Update]).field(
+            "paths",
+            FieldType::CommaList,
+            "The paths asked about.",
+        );
         text_field(asked, "path", "One path asked about.")
     };
     vec![
-        text_field(ask("capabilities", "What a token may do."), "token", "The token."),
-        text_field(ask("capabilities-self", "What the asking token may do."), "token", "Ignored."),
         text_field(
-            ask("capabilities-accessor", "What the token behind an accessor may do."),
+            ask("capabilities", "What a token may do."),
+            "token",
+            "The token.",
+        ),
+        text_field(
+            ask("capabilities-self", "What the asking token may do."),
+            "token",
+            "Ignored.",
+        ),
+        text_field(
+            ask(
+                "capabilities-accessor",
+                "What the token behind an accessor may do.",
+            ),
             "accessor",
             "The accessor.",
         ),
-        path("internal/ui/mounts", "The mounts that the asking token sees.", &[Read])
-            .with(PathTrait::Unauthenticated),
-        path("internal/ui/mounts/{path...}", "The mount that serves a path.", &[Read])
-            .with(PathTrait::Unauthenticated),
-        path("internal/ui/resultant-acl", "The policies of the asking token, merged.", &[Read]),
-        path("internal/specs/openapi", "This server's API as OpenAPI.", &[Read])
-            .with(PathTrait::Unauthenticated),
+        path(
+            "internal/ui/mounts",
+            "The mounts that the asking token sees.",
+            &[Read],
+        )
+        .with(PathTrait::Unauthenticated),
+        path(
+            "internal/ui/mounts/{path...}",
+            "The mount that serves a path.",
+            &[Read],
+        )
+        .with(PathTrait::Unauthenticated),
+        path(
+            "internal/ui/resultant-acl",
+            "The policies of the asking token, merged.",
+            &[Read],
+        ),
+        path(
+            "internal/specs/openapi",
+            "This server's API as OpenAPI.",
+            &[Read],
+        )
+        .with(PathTrait::Unauthenticated),
     ]
 }
 
@@ -53,10 +83,18 @@ pub(super) async fn handle(
     match pattern {
         "capabilities-self" => capabilities(&fields, &call.acl),
         "capabilities" => {
-            let Some(token) = fields.said("token") else { return invalid("no token found") };
-            let found = call.core.tokens.lookup(&call.txn, token, call.now()).await?;
+            let Some(token) = fields.said("token") else {
+                return invalid("no token found");
+            };
+            let found = call
+                .core
+                .tokens
+                .lookup(&call.txn, token, call.now())
+                .await?;
             match found.filter(|token| !token.record.is_spent()) {
-                Some(token) => capabilities(&fields, &*call.core.acl(&token.record.policies).await?),
+                Some(token) => {
+                    capabilities(&fields, &*call.core.acl(&token.record.policies).await?)
+                }
                 None => Err(HandleError::InvalidListed("invalid token".into())),
             }
         }
@@ -64,8 +102,15 @@ pub(super) async fn handle(
             let Some(accessor) = fields.said("accessor") else {
                 return invalid("missing accessor");
             };
-            match call.core.tokens.by_accessor(&call.txn, accessor, call.now()).await? {
-                Some(token) => capabilities(&fields, &*call.core.acl(&token.record.policies).await?),
+            match call
+                .core
+                .tokens
+                .by_accessor(&call.txn, accessor, call.now())
+                .await?
+            {
+                Some(token) => {
+                    capabilities(&fields, &*call.core.acl(&token.record.policies).await?)
+                }
                 None => Err(HandleError::InvalidListed("invalid accessor".into())),
             }
         }
@@ -84,7 +129,10 @@ fn capabilities(fields: &Fields<'_>, acl: &Acl) -> Result<EngineResponse, Handle
         return invalid("paths must be supplied");
     }
     if paths.len() > limits::MAX_CAPABILITY_PATHS {
-        return invalid(format!("at most {} paths at a time", limits::MAX_CAPABILITY_PATHS));
+        return invalid(format!(
+            "at most {} paths at a time",
+            limits::MAX_CAPABILITY_PATHS
+        ));
     }
     let mut answer = Map::new();
     for path in &paths {
@@ -106,7 +154,8 @@ fn resultant(acl: &Acl) -> Result<EngineResponse, HandleError> {
     let resultant = acl.resultant();
     let shown = |paths: &std::collections::BTreeMap<&str, crate::policy::Capabilities>| {
         let paths = paths.iter();
-        let paths = paths.map(|(path, caps)| ((*path).to_owned(), json!({ "capabilities": caps.names() })));
+        let paths =
+            paths.map(|(path, caps)| ((*path).to_owned(), json!({ "capabilities": caps.names() })));
         Value::Object(paths.collect())
     };
     data(&json!({
@@ -118,8 +167,14 @@ fn resultant(acl: &Acl) -> Result<EngineResponse, HandleError> {
 
 /// The token that was sent, although the path needs none, and what it may do.
 async fn sent_token(call: &NativeCall) -> Result<Option<Arc<Acl>>, HandleError> {
-    let Some(sent) = &call.client_token else { return Ok(None) };
-    let found = call.core.tokens.in_force(&call.txn, sent.expose(), call.now()).await?;
+    let Some(sent) = &call.client_token else {
+        return Ok(None);
+    };
+    let found = call
+        .core
+        .tokens
+        .in_force(&call.txn, sent.expose(), call.now())
+        .await?;
     match found {
         Some(token) => call.core.acl(&token.record.policies).await.map(Some),
         None => Err(HandleError::InvalidToken),
@@ -131,7 +186,9 @@ async fn sent_token(call: &NativeCall) -> Result<Option<Arc<Acl>>, HandleError> 
 async fn preflight(call: &NativeCall, path: &str) -> Result<EngineResponse, HandleError> {
     let acl = sent_token(call).await?.ok_or(HandleError::NoToken)?;
     let table = call.core.mounts().await?;
-    let found = table.find(path).filter(|mount| acl.touches_below(&mount.record.path));
+    let found = table
+        .find(path)
+        .filter(|mount| acl.touches_below(&mount.record.path));
     match found {
         Some(mount) => {
             let mut shown = mounts::shown(&mount.record);
