@@ -123,7 +123,7 @@ impl Call for CountingCall {
     }
 
     async fn handle(&mut self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
-        self.runs.fetch_add(1, Ordering::SeqCst);
+        let earlier = self.runs.fetch_add(1, Ordering::SeqCst);
         let name = request
             .params
             .first()
@@ -154,7 +154,9 @@ impl Call for CountingCall {
             }
             _ => {
                 let value = self.value(&name).await?.unwrap_or(0);
-                if let Some(meeting) = self.meeting.take() {
+                if let Some(meeting) = self.meeting.take()
+                    && earlier < 2
+                {
                     meeting.wait().await;
                 }
                 let text = (value + 1).to_string();
@@ -383,7 +385,7 @@ async fn a_call_whose_reads_have_changed_runs_again() {
         vault.write("c/counter/a", json!({})),
         vault.write("c/counter/a", json!({}))
     );
-    // The one that lost does not meet anybody the second time: its meeting was the first try's.
+    // The one that lost meets nobody when it runs again.
     let mut values = [
         data(one.unwrap())["value"].clone(),
         data(two.unwrap())["value"].clone(),
