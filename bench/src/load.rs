@@ -31,16 +31,16 @@ impl Measured {
     }
 }
 
-/// Sends `request` over and over. Every answer must be a success.
+/// Sends the request of each connection over and over. Every answer must be a success.
 pub(crate) async fn run(
     address: SocketAddr,
-    request: Vec<u8>,
+    requests: impl Fn(usize) -> Vec<u8>,
     connections: usize,
     time: Duration,
 ) -> Result<Measured> {
     let end = Instant::now() + time;
     let tasks: Vec<_> = (0..connections)
-        .map(|_| tokio::spawn(connection(address, request.clone(), end)))
+        .map(|number| tokio::spawn(connection(address, requests(number), end)))
         .collect();
     let mut latencies = Vec::new();
     for task in tasks {

@@ -21,7 +21,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use crate::load::Measured;
-use crate::server::Server;
+use crate::server::{Server, Work};
 
 #[derive(Parser)]
 #[command(about = "Measures Coffer")]
@@ -29,6 +29,9 @@ struct Arguments {
     /// How long each load lasts
     #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// Only work whose name holds this text
+    #[arg(long, default_value = "")]
+    only: String,
     /// Where the result goes as JSON
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -52,7 +55,7 @@ fn main() -> Result<()> {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let mut results = Vec::new();
-    over_http(Duration::from_secs(arguments.seconds), &mut results).await?;
+    over_http(arguments, &mut results).await?;
     println!("\nin process, microseconds a call (median of batches)");
     for (name, micros) in sandbox::measure().await? {
         println!("{name:<44} {micros:>9.2}");
@@ -66,18 +69,23 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn over_http(time: Duration, results: &mut Vec<Value>) -> Result<()> {
+async fn over_http(arguments: &Arguments, results: &mut Vec<Value>) -> Result<()> {
+    let time = Duration::from_secs(arguments.seconds);
     let server = Server::start().await?;
-    let work = server.work();
+    let mut work = server.work();
+    // The ceiling stays: the others are shown against it.
+    let mut first = true;
+    work.retain(|work| std::mem::take(&mut first) || work.name.contains(&arguments.only));
     println!(
         "{:<28} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
         "over HTTP", "conns", "requests/s", "p50 ms", "p99 ms", "CPU us/req", "/ceiling"
     );
     for connections in CONNECTIONS {
         let mut ceiling = None;
-        for (name, request) in &work {
+        for Work { name, requests } in &work {
             let before = server.cpu()?;
-            let measured = load::run(server.address, request.clone(), connections, time).await?;
+            let requests = |connection: usize| requests[connection % requests.len()].clone();
+            let measured = load::run(server.address, requests, connections, time).await?;
             let cpu = server.cpu()?.saturating_sub(before);
             let rate = measured.rate(time);
             let ceiling = *ceiling.get_or_insert(rate);

@@ -37,6 +37,12 @@ pub(crate) async fn be(directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// One kind of request, or one for each connection.
+pub(crate) struct Work {
+    pub(crate) name: &'static str,
+    pub(crate) requests: Vec<Vec<u8>>,
+}
+
 /// That process, initialised and unsealed; it ends when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -81,18 +87,28 @@ impl Server {
         Ok(server)
     }
 
-    /// What is measured, the ceiling first: name and request.
-    pub(crate) fn work(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let get = |path: &str| self.request("GET", path, None);
+    /// What is measured, the ceiling first.
+    pub(crate) fn work(&self) -> Vec<Work> {
+        let get = |name, path: &str| Work {
+            name,
+            requests: vec![self.request("GET", path, None)],
+        };
+        let put = |path: &str| self.request("PUT", path, Some(secret()));
         vec![
-            ("constant route (ceiling)", get("/constant")),
-            ("sys/health", get("/v1/sys/health")),
-            ("token lookup-self", get("/v1/auth/token/lookup-self")),
-            ("KV v2 read", get("/v1/secret/data/app")),
-            (
-                "KV v2 durable write",
-                self.request("PUT", "/v1/secret/data/busy", Some(secret())),
-            ),
+            get("constant route (ceiling)", "/constant"),
+            get("sys/health", "/v1/sys/health"),
+            get("token lookup-self", "/v1/auth/token/lookup-self"),
+            get("KV v2 read", "/v1/secret/data/app"),
+            Work {
+                name: "KV v2 durable write",
+                requests: (0..64)
+                    .map(|n| put(&format!("/v1/secret/data/busy/{n}")))
+                    .collect(),
+            },
+            Work {
+                name: "KV v2 durable write, one key",
+                requests: vec![put("/v1/secret/data/hot")],
+            },
         ]
     }
 

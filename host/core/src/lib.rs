@@ -17,6 +17,7 @@ mod clock;
 mod duration;
 mod error;
 mod fields;
+mod finish;
 mod handle;
 mod limits;
 mod mount;
@@ -49,6 +50,7 @@ pub use request::{ClientToken, Request};
 pub use response::{Auth, Body, Envelope, Response};
 
 use cache::Cache;
+use finish::Finish;
 use policy::Acl;
 use token::TokenStore;
 
@@ -137,8 +139,7 @@ impl Core {
 
     /// Serves a request. Once begun it is finished, even if nobody waits for the answer any more.
     pub async fn handle(self: &Arc<Self>, request: Request) -> Result<Response, HandleError> {
-        let work = tokio::spawn(handle::handle(self.clone(), request));
-        work.await.map_err(HandleError::internal)?
+        Finish::new(handle::handle(self.clone(), request)).await
     }
 
     /// Help for a path, as `?help=1` asks. It needs a token, but no policy.

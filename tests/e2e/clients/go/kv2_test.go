@@ -272,7 +272,8 @@ func TestMetadataIsPutAndPatched(t *testing.T) {
 	ok(t, err)
 	same(t, "custom metadata is gone", metadata.CustomMetadata == nil, true)
 	err = kv.PatchMetadata(t.Context(), folder+"/nothing", vault.KVMetadataPatchInput{MaxVersions: &three})
-	refused(t, err, 404)
+	// As Vault, the body is empty, which the client takes for a text.
+	refused(t, err, 404, "")
 }
 
 func TestKeysAndFoldersAreListedInOrder(t *testing.T) {

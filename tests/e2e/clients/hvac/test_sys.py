@@ -321,7 +321,7 @@ def test_the_server_draws_random_bytes_and_hashes(client):
 def test_the_mount_of_a_path_is_found(client):
     mount = client.read("sys/internal/ui/mounts/secret/any/path")["data"]
     assert (mount["path"], mount["type"], mount["options"]) == ("secret/", "kv", {"version": "2"})
-    with pytest.raises(exceptions.Forbidden, match='grant access to path "nope/"'):
+    with pytest.raises(exceptions.Forbidden, match='grant access to path "nope/x/"'):
         client.read("sys/internal/ui/mounts/nope/x")
 
 

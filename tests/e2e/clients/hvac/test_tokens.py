@@ -256,13 +256,23 @@ def test_a_child_has_no_more_than_its_parent(client):
         assert made["auth"]["policies"] == ["default", "hvac-maker"]
         for wanted, text in (
             ({"policies": ["hvac-reader"]}, "child policies must be subset of parent"),
-            ({"policies": ["root"]}, "root tokens may not be created without parent token being root"),
+            ({"policies": ["root"]}, "child policies must be subset of parent"),
             ({"no_parent": True}, "root or sudo privileges required to create orphan token"),
             ({"period": "1h"}, "root or sudo privileges required to create periodic token"),
             ({"id": "chosen-by-somebody-else"}, "root or sudo privileges required to specify token id"),
         ):
             with refused(exceptions.InvalidRequest, text):
                 user.auth.token.create(**wanted)
+
+
+def test_whoever_has_sudo_makes_any_token_but_a_root_token(client):
+    maker = 'path "auth/token/create" { capabilities = ["update", "sudo"] }'
+    with policy(client, "hvac-maker", maker), token(client, policies=["hvac-maker"]) as user:
+        made = user.auth.token.create(policies=["hvac-other"], no_parent=True)
+        assert (made["auth"]["policies"], made["auth"]["orphan"]) == (["default", "hvac-other"], True)
+        client.auth.token.revoke(made["auth"]["client_token"])
+        with refused(exceptions.InvalidRequest, "root tokens may not be created without parent token being root"):
+            user.auth.token.create(policies=["root"])
 
 
 @pytest.mark.parametrize("wanted, text", [

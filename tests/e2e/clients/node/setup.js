@@ -53,8 +53,10 @@ async function remove(client, folder) {
         if (error.response?.statusCode !== 404) throw error;
     }
     for (const name of names) {
-        if (name.endsWith('/')) await remove(client, `${folder}/${name.slice(0, -1)}`);
-        else await client.delete(`secret/metadata/${folder}/${name}`);
+        // node-vault sends paths as they are: encoding is its user's.
+        const path = `${folder}/${encodeURIComponent(name.replace(/\/$/, ''))}`;
+        if (name.endsWith('/')) await remove(client, path);
+        else await client.delete(`secret/metadata/${path}`);
     }
 }
 
