@@ -176,7 +176,10 @@ impl Shell {
     }
 
     fn run(&mut self, command: &str) -> Result<Vec<String>> {
-        writeln!(self.input, "{command} </dev/null\necho; echo '{MARK}'")?;
+        writeln!(
+            self.input,
+            "{{ {command}\n}} </dev/null\necho; echo '{MARK}'"
+        )?;
         self.input.flush()?;
         let mut printed = Vec::new();
         for line in self.output.by_ref() {

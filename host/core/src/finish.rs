@@ -37,7 +37,9 @@ impl<T: Send + 'static> Future for Finish<T> {
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => result,
-            Err(_) => Err(HandleError::Internal("a panic, whose place is on stderr".into())),
+            Err(_) => Err(HandleError::Internal(
+                "a panic, whose place is on stderr".into(),
+            )),
         };
         self.0 = None;
         Poll::Ready(result)
@@ -77,6 +79,10 @@ mod tests {
     async fn a_panic_is_an_error_of_its_request() {
         let work = Finish::<()>::new(async { panic!("of the test") });
         assert!(matches!(work.await, Err(HandleError::Internal(_))));
-        assert!(Finish::new(async { Ok(7) }).await.is_ok_and(|seven| seven == 7));
+        assert!(
+            Finish::new(async { Ok(7) })
+                .await
+                .is_ok_and(|seven| seven == 7)
+        );
     }
 }
