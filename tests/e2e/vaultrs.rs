@@ -456,10 +456,14 @@ async fn a_token_ends_with_its_parent_unless_it_is_an_orphan() {
         .await
         .expect("created");
     let parent = client(&vault, &parent.client_token);
-    let child = token::new(&parent, None).await.expect("created");
-    let mut plain = CreateOrphanTokenRequest::builder();
+    let mut plain = CreateTokenRequest::builder();
     plain.policies(vec!["default".to_owned()]);
-    let orphan = token::new_orphan(&parent, Some(&mut plain))
+    let child = token::new(&parent, Some(&mut plain))
+        .await
+        .expect("created");
+    let mut alone = CreateOrphanTokenRequest::builder();
+    alone.policies(vec!["default".to_owned()]);
+    let orphan = token::new_orphan(&parent, Some(&mut alone))
         .await
         .expect("created");
     assert!(orphan.orphan);
@@ -485,7 +489,8 @@ async fn a_token_ends_with_its_parent_unless_it_is_an_orphan() {
     let parent = token::new(&root, Some(&mut powerful))
         .await
         .expect("created");
-    let child = token::new(&client(&vault, &parent.client_token), None)
+    let parent_client = client(&vault, &parent.client_token);
+    let child = token::new(&parent_client, Some(&mut plain))
         .await
         .expect("created");
     token::revoke_orphan(&root, &parent.client_token)
