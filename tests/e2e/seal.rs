@@ -200,3 +200,16 @@ fn rotating_the_key_leaves_everything_readable() {
     root.put("secret/data/b", json!({"data": {"k": "w"}}));
     assert_eq!(root.get("secret/data/b").data()["data"]["k"], "w");
 }
+
+#[test]
+fn the_last_use_of_a_token_may_seal() {
+    let (vault, root) = TestVault::ready();
+    let made = root.post(
+        "auth/token/create",
+        json!({"policies": ["root"], "ttl": "1h", "num_uses": 1}),
+    );
+    let once = root.with_token(made.body["auth"]["client_token"].as_str().expect("a token"));
+    let sealed = once.put("sys/seal", json!({}));
+    assert_eq!(sealed.status, 204, "{sealed:?}");
+    assert_eq!(vault.client("").get("sys/seal-status").body["sealed"], true);
+}

@@ -28,7 +28,7 @@ use crate::mount::{Described, MountEntry, Serves};
 use crate::pattern::Found;
 use crate::policy::Acl;
 use crate::response::{Body, Envelope, Response};
-use crate::storage::{EngineStorage, from_barrier, from_commit};
+use crate::storage::{EngineStorage, chain, from_barrier, from_commit};
 use crate::token::Token;
 use crate::{Core, Request, limits, openapi};
 
@@ -50,7 +50,10 @@ pub(crate) async fn handle(core: Arc<Core>, request: Request) -> Result<Response
     };
     // The use that this request spent was its token's last: now it goes, with all that is its.
     if let Some(token) = spent.filter(|token: &Token| token.record.is_spent()) {
-        core.tokens.revoke_tree(&token.hash).await?;
+        // Spent it is refused whether or not its record is gone, as after a request that sealed.
+        if let Err(err) = core.tokens.revoke_tree(&token.hash).await {
+            tracing::warn!(error = %chain(&err), "the records of a spent token are left");
+        }
     }
     result
 }
@@ -86,7 +89,11 @@ async fn attempt(
     };
     // A use was spent in a commit of its own: the call begins after it.
     let txn = match spent {
-        Some(_) => core.barrier.begin().await.map_err(from_barrier)?,
+        Some(_) => {
+            // Sealing waits for every transaction, also when this request is the one that seals.
+            drop(txn);
+            core.barrier.begin().await.map_err(from_barrier)?
+        }
         None => txn,
     };
 
@@ -297,8 +304,12 @@ impl Core {
         }
         // The wasmtime store goes now or later, but not before what it wrote is safe.
         txn.expect(&route.mount.stamp);
+        let wrote = txn.has_writes();
         txn.commit().await.map_err(from_commit)?;
         drop(opened);
+        if wrote {
+            self.rotate_in_time().await;
+        }
 
         for effect in outcome.after_commit {
             self.run_after_commit(effect).await?;
@@ -461,7 +472,7 @@ impl Core {
                 let core = self.clone();
                 tokio::spawn(async move {
                     if let Err(err) = core.barrier.purge(mount).await {
-                        tracing::warn!(error = %crate::storage::chain(&err), "records of a disabled mount are left in the file, without their key");
+                        tracing::warn!(error = %chain(&err), "records of a disabled mount are left in the file, without their key");
                     }
                 });
                 Ok(())

@@ -37,6 +37,7 @@ mod ttl;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use zeroize::Zeroizing;
 
@@ -114,6 +115,8 @@ pub struct Core {
     root_acl: Arc<Acl>,
     audit: audit::Broker,
     tickets: Vec<tokio::sync::Mutex<()>>,
+    /// Commits that wrote, since the start.
+    writes: AtomicU64,
 }
 
 impl Core {
@@ -131,6 +134,7 @@ impl Core {
             random: parts.random,
             settings: parts.settings,
             audit: audit::Broker,
+            writes: AtomicU64::new(0),
             tickets: (0..limits::TICKETS)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),

@@ -49,3 +49,7 @@ pub(crate) const MAX_RANDOM_BYTES: i64 = 128 << 10;
 
 /// The shortest token that an operator may choose. What is shorter is guessed.
 pub(crate) const MIN_CUSTOM_TOKEN_BYTES: usize = 4;
+
+/// Writes after which the term's allowance is looked at. A term seals 2^32 records and asks for
+/// its successor a tenth before its end: there is room for this many, many times over.
+pub(crate) const WRITES_BETWEEN_TERM_CHECKS: u64 = 4096;

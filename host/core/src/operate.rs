@@ -1,6 +1,7 @@
 //! Opening and closing: what an operator does before there is a token.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
@@ -13,7 +14,7 @@ use crate::error::HandleError;
 use crate::policy::PolicyName;
 use crate::storage::{self, chain, from_barrier, from_commit, from_view, parse_json, to_json};
 use crate::token::NewToken;
-use crate::{Core, SealKind, mount, policy_store, random};
+use crate::{Core, SealKind, limits, mount, policy_store, random};
 
 const CLUSTER: &str = "cluster";
 
@@ -284,6 +285,34 @@ impl Core {
             .await?;
         txn.commit().await.map_err(from_commit)?;
         Ok(token)
+    }
+
+    /// Begins a new term in good time: at the end of its allowance a term's key seals nothing more.
+    pub(crate) async fn rotate_in_time(&self) {
+        let writes = self.writes.fetch_add(1, Ordering::Relaxed);
+        if !writes.is_multiple_of(limits::WRITES_BETWEEN_TERM_CHECKS) {
+            return;
+        }
+        let rotated = match self.barrier.key_status().await {
+            Ok(status) if status.wants_rotation() => {
+                self.barrier.rotate(self.clock.now_millis()).await.map(Some)
+            }
+            Ok(_) => Ok(None),
+            Err(err) => Err(err),
+        };
+        match rotated {
+            Ok(Some(status)) => {
+                tracing::info!(
+                    term = status.term,
+                    "the term's key has sealed nearly all it may: a new term began"
+                );
+            }
+            // Sealed meanwhile: there is nothing left to rotate.
+            Ok(None) | Err(BarrierError::Sealed) => {}
+            Err(err) => {
+                tracing::error!(error = %chain(&err), "the keyring must be rotated and cannot be: run \"operator rotate\"");
+            }
+        }
     }
 
     /// What follows when the barrier opens. If it fails, the barrier is closed again.
