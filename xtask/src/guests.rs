@@ -9,8 +9,7 @@
 //! A guest is built again only when something it is made of has changed: the WIT, its sources,
 //! its pins, or this file.
 
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,6 +20,7 @@ use wit_bindgen_core::{Files, WorldGenerator};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::shell::repository;
+use crate::tools::{copy, copy_tree, install, lock, stamp};
 
 /// A toolchain, and the notes engine built with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,7 @@ impl Workshop {
     /// A virtual environment with what `requirements.txt` pins.
     fn python_packages(&self, name: &str) -> Result<PathBuf> {
         let pins = self.sources.join("requirements.txt");
-        self.install(name, &[&pins], |folder| {
+        install(&self.tools, name, &[&pins], name, |folder| {
             run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
             run(Command::new(folder.join("bin/python"))
                 .args(["-m", "pip", "install", "--quiet"])
@@ -288,95 +288,24 @@ impl Workshop {
     fn node_packages(&self) -> Result<PathBuf> {
         let manifest = self.sources.join("package.json");
         let pins = self.sources.join("package-lock.json");
-        let folder = self.install("guest-javascript", &[&manifest, &pins], |folder| {
-            copy(&manifest, &folder.join("package.json"))?;
-            copy(&pins, &folder.join("package-lock.json"))?;
-            run(Command::new("npm").current_dir(folder).args([
-                "ci",
-                "--no-audit",
-                "--no-fund",
-                "--loglevel=error",
-            ]))
-        })?;
+        let folder = install(
+            &self.tools,
+            "guest-javascript",
+            &[&manifest, &pins],
+            "guest-javascript",
+            |folder| {
+                copy(&manifest, &folder.join("package.json"))?;
+                copy(&pins, &folder.join("package-lock.json"))?;
+                run(Command::new("npm").current_dir(folder).args([
+                    "ci",
+                    "--no-audit",
+                    "--no-fund",
+                    "--loglevel=error",
+                ]))
+            },
+        )?;
         Ok(folder.join("node_modules/.bin"))
     }
-
-    /// Fills `tools/<name>` by `fill` unless that was done with the same `pins`.
-    fn install(
-        &self,
-        name: &str,
-        pins: &[&Path],
-        fill: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
-        let folder = self.tools.join(name);
-        let stamp_file = folder.join("installed.stamp");
-        let stamp = stamp(name, pins)?;
-        let _lock = lock(&self.tools, name)?;
-        if fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
-            return Ok(folder);
-        }
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir_all(&folder)?;
-        fill(&folder).with_context(|| format!("installing {name}"))?;
-        // Written last: an installation that was broken off is done again.
-        fs::write(stamp_file, stamp)?;
-        Ok(folder)
-    }
-}
-
-/// Held until dropped; the file stays, empty.
-fn lock(folder: &Path, name: &str) -> Result<File> {
-    let file = File::create(folder.join(name).with_extension("lock"))?;
-    file.lock()?;
-    Ok(file)
-}
-
-/// Stands for the `recipe`, and for the names and contents of `inputs`, folders with all that is in
-/// them. It need not resist anyone, only notice.
-fn stamp(recipe: &str, inputs: &[&Path]) -> Result<String> {
-    let mut hasher = DefaultHasher::new();
-    recipe.hash(&mut hasher);
-    for input in inputs {
-        for file in files_under(input)? {
-            file.hash(&mut hasher);
-            fs::read(&file)
-                .with_context(|| format!("reading {}", file.display()))?
-                .hash(&mut hasher);
-        }
-    }
-    Ok(format!("{:016x}", hasher.finish()))
-}
-
-/// `path` itself if it is a file; in a steady order.
-fn files_under(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut children = fs::read_dir(path)
-        .with_context(|| format!("reading {}", path.display()))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    children.sort();
-    let mut files = Vec::new();
-    for child in &children {
-        files.extend(files_under(child)?);
-    }
-    Ok(files)
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    for file in files_under(from)? {
-        copy(&file, &to.join(file.strip_prefix(from)?))?;
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
-    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
-    Ok(())
 }
 
 /// Runs to the end, quietly: what it printed is shown only if it failed.

@@ -12,6 +12,7 @@
 mod checks;
 mod clients;
 mod guests;
+mod server;
 mod shell;
 mod tools;
 mod tour;

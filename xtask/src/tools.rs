@@ -21,9 +21,8 @@ pub(crate) fn install(
     let tools = tools.canonicalize()?;
     let folder = tools.join(name);
     let stamp_file = folder.join("installed.stamp");
-    let stamp = stamp(pins, recipe)?;
-    let lock = File::create(tools.join(name).with_extension("lock"))?;
-    lock.lock()?;
+    let stamp = stamp(recipe, pins)?;
+    let _lock = lock(&tools, name)?;
     if fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
         return Ok(folder);
     }
@@ -37,22 +36,57 @@ pub(crate) fn install(
     Ok(folder)
 }
 
-/// Copies `from` into `folder`, under its own name.
-pub(crate) fn copy_into(folder: &Path, from: &Path) -> Result<()> {
-    let name = from
-        .file_name()
-        .with_context(|| format!("{} is no file", from.display()))?;
-    fs::copy(from, folder.join(name)).with_context(|| format!("copying {}", from.display()))?;
+/// Held until dropped; the file stays, empty.
+pub(crate) fn lock(folder: &Path, name: &str) -> Result<File> {
+    let file = File::create(folder.join(name).with_extension("lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Stands for the `recipe`, and for the names and contents of `inputs`, folders with all that is in
+/// them. It need not resist anyone, only notice.
+pub(crate) fn stamp(recipe: &str, inputs: &[&Path]) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    recipe.hash(&mut hasher);
+    for input in inputs {
+        for file in files_under(input)? {
+            file.hash(&mut hasher);
+            fs::read(&file)
+                .with_context(|| format!("reading {}", file.display()))?
+                .hash(&mut hasher);
+        }
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// `path` itself if it is a file; in a steady order.
+fn files_under(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut children = fs::read_dir(path)
+        .with_context(|| format!("reading {}", path.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    children.sort();
+    let mut files = Vec::new();
+    for child in &children {
+        files.extend(files_under(child)?);
+    }
+    Ok(files)
+}
+
+/// A folder with all that is in it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    for file in files_under(from)? {
+        copy(&file, &to.join(file.strip_prefix(from)?))?;
+    }
     Ok(())
 }
 
-/// Need not resist anyone, only notice.
-fn stamp(pins: &[&Path], recipe: &str) -> Result<String> {
-    let mut hasher = DefaultHasher::new();
-    recipe.hash(&mut hasher);
-    for pin in pins {
-        let contents = fs::read(pin).with_context(|| format!("reading {}", pin.display()))?;
-        contents.hash(&mut hasher);
-    }
-    Ok(format!("{:016x}", hasher.finish()))
+/// One file, to the name `to`, whose folder is made.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    Ok(())
 }

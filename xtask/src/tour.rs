@@ -11,9 +11,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::clients::Prepared;
+use crate::server::{ROOT_TOKEN, Server};
 use crate::shell::{repository, target};
-
-const ROOT_TOKEN: &str = "root-of-the-tour";
 
 /// One command, and what it is said to print.
 struct Step {
@@ -29,7 +28,7 @@ pub(crate) fn run(coffer: &Path, prepared: &Prepared) -> Result<()> {
     ensure!(!steps.is_empty(), "README.md has no console blocks");
     let home = target().join("tour");
     std::fs::create_dir_all(&home)?;
-    let server = Server::start(coffer, &home)?;
+    let server = Server::serving(coffer, &home)?;
     let shell = Shell::start(coffer, &home, &server.address, &prepared.python)?;
     let result = follow(shell, &steps);
     drop(server);
@@ -89,55 +88,6 @@ fn matches(expected: &[String], printed: &[String]) -> bool {
             Some((line, printed)) => line.trim_end() == first && matches(rest, printed),
             None => false,
         },
-    }
-}
-
-/// A dev server on a port that the system chose; ended when dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(coffer: &Path, home: &Path) -> Result<Self> {
-        let mut child = Command::new(coffer)
-            .args([
-                "server",
-                "-dev",
-                "-dev-listen-address=127.0.0.1:0",
-                "-dev-no-store-token",
-            ])
-            .arg(format!("-dev-root-token-id={ROOT_TOKEN}"))
-            .env("HOME", home)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start the dev server")?;
-        let stdout = child
-            .stdout
-            .take()
-            .context("the dev server has no output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let (_, address) = line.split_once("VAULT_ADDR=")?;
-            Some(address.trim_matches(['\'', '"']).to_owned())
-        });
-        // The rest is read to its end, so that the server never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        let mut server = Self {
-            child,
-            address: String::new(),
-        };
-        server.address = address.context("the dev server did not say where it listens")?;
-        Ok(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
