@@ -10,13 +10,13 @@ const DAY: i64 = 24 * HOUR;
 ///
 /// Its `Display` is what Go prints, such as `1h0m0s` or `1.5s`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct GoDuration {
+pub struct GoDuration {
     nanos: i64,
 }
 
 /// Why a text is no duration. The text itself is not repeated: it may stand in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DurationError {
+pub enum DurationError {
     /// Neither a whole number of seconds nor numbers with units.
     #[error(
         "expected a duration such as \"90s\", \"1h30m\" or \"7d\", or a whole number of seconds"
@@ -25,12 +25,24 @@ pub(crate) enum DurationError {
     /// Beyond what Go holds.
     #[error("duration is out of range")]
     Range,
+    /// Below zero, where that says nothing.
+    #[error("a duration cannot be negative here")]
+    Negative,
+}
+
+impl TryFrom<GoDuration> for std::time::Duration {
+    type Error = DurationError;
+
+    fn try_from(duration: GoDuration) -> Result<Self, DurationError> {
+        let nanos = u64::try_from(duration.nanos).map_err(|_| DurationError::Negative)?;
+        Ok(Self::from_nanos(nanos))
+    }
 }
 
 impl GoDuration {
     /// Reads `1h30m`, `90s`, `500ms`, `2.5h`, `-1s` as Go does; also days (`7d`, `1d12h`), a
     /// whole number of seconds, and the empty text, which is zero.
-    pub(crate) fn parse(text: &str) -> Result<Self, DurationError> {
+    pub fn parse(text: &str) -> Result<Self, DurationError> {
         if text.is_empty() {
             return Ok(Self::default());
         }
@@ -61,7 +73,7 @@ impl GoDuration {
     }
 
     /// Whole seconds; a part of one is dropped, as Vault does.
-    pub(crate) fn seconds(self) -> i64 {
+    pub fn seconds(self) -> i64 {
         self.nanos / SECOND
     }
 

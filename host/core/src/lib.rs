@@ -45,6 +45,7 @@ use host_barrier::{Barrier, Random, StaticKey};
 use host_logical::{Engines, Secrets};
 
 pub use clock::{Clock, SystemClock};
+pub use duration::{DurationError, GoDuration};
 pub use error::HandleError;
 pub use operate::{Initialize, Initialized, SealError, SealView};
 pub use request::{ClientToken, Request};

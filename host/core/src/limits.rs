@@ -38,6 +38,13 @@ pub(crate) const MAX_CACHED_ACLS: usize = 1024;
 /// Tokens revoked in one transaction, so that a large family fits the write set.
 pub(crate) const REVOKE_BATCH: usize = 256;
 
+/// Records of cubbyholes removed in one transaction, beside those of the tokens: at some 1.5 KiB
+/// for the longest of names they fit the write set.
+pub(crate) const REVOKE_RECORDS: usize = 4096;
+
+/// Ancestors of a token. All are read at every request that it makes: 256 of them cost 2 ms.
+pub(crate) const MAX_TOKEN_ANCESTORS: usize = 256;
+
 /// Paths in one question for capabilities; each is evaluated, none is read.
 pub(crate) const MAX_CAPABILITY_PATHS: usize = 1024;
 

@@ -32,20 +32,29 @@ pub(crate) async fn list_all(view: &View, prefix: &str) -> Result<Vec<String>, H
     }
 }
 
-/// Removes everything below `prefix`, which ends in `/`.
-pub(crate) async fn delete_tree(view: &View, prefix: &str) -> Result<(), HandleError> {
+/// Removes what is below `prefix`, which ends in `/`: at most `room` records, which it counts down.
+/// Whether all is gone.
+pub(crate) async fn delete_tree(
+    view: &View,
+    prefix: &str,
+    room: &mut usize,
+) -> Result<bool, HandleError> {
     let mut folders = vec![prefix.to_owned()];
     while let Some(folder) = folders.pop() {
         for key in list_all(view, &folder).await? {
             let key = format!("{folder}{key}");
             if key.ends_with('/') {
                 folders.push(key);
-            } else {
-                view.delete(&key).await.map_err(from_view)?;
+                continue;
             }
+            if *room == 0 {
+                return Ok(false);
+            }
+            *room -= 1;
+            view.delete(&key).await.map_err(from_view)?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A record of core's own, as it is stored.

@@ -5,8 +5,9 @@
 //! - A token's uses are spent in a commit of their own before the call it serves, whatever the
 //!   call comes to.
 //! - A token whose time has come is refused from that moment, whether or not its record is gone.
-//! - Revoking a token revokes its children first; a crash in between leaves no child without
-//!   the ancestor from which it would be reached.
+//! - Revoking a token ends it and all its descendants in one commit, which nobody can delay. Their
+//!   records go after that, children first; a crash in between leaves no child without the
+//!   ancestor from which it would be reached.
 
 mod store;
 

@@ -1082,7 +1082,7 @@ mod tests {
         check(
             "storage \"inmem\" {}\ndefault_lease_ttl = \"soon\"\n",
             expect![[
-                r#"c.hcl:2: default_lease_ttl: not a duration: use seconds, or a number with one of the units ms, s, m, h, d, such as "90s" or "1h30m""#
+                r#"c.hcl:2: default_lease_ttl: expected a duration such as "90s", "1h30m" or "7d", or a whole number of seconds"#
             ]],
         );
         check(

@@ -11,7 +11,6 @@
 
 mod config;
 mod dev;
-mod duration;
 mod harden;
 mod health;
 mod limits;

@@ -606,7 +606,7 @@ mod tests {
             Rejection::Switch { name: "list" },
             Rejection::WriteToFolder,
             Rejection::Namespace,
-            Rejection::WrapTtl(crate::duration::parse("soon").expect_err("no duration")),
+            Rejection::WrapTtl(host_core::DurationError::Syntax),
             Rejection::ManyTokens,
             Rejection::PatchWithoutType,
             Rejection::PatchType("text/plain".into()),
@@ -629,7 +629,7 @@ mod tests {
             400 {"errors":["list must be true or false"]}
             400 {"errors":["cannot write to a path ending in '/'"]}
             404 {"errors":["namespace not found"]}
-            400 {"errors":["error parsing X-Vault-Wrap-TTL header: not a duration: use seconds, or a number with one of the units ms, s, m, h, d, such as \"90s\" or \"1h30m\""]}
+            400 {"errors":["error parsing X-Vault-Wrap-TTL header: expected a duration such as \"90s\", \"1h30m\" or \"7d\", or a whole number of seconds"]}
             400 {"errors":["X-Vault-Token was sent more than once"]}
             400 {"errors":["mime: no media type: PATCH requires Content-Type of application/merge-patch+json"]}
             415 {"errors":["PATCH requires Content-Type of application/merge-patch+json, provided text/plain"]}

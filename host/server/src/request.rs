@@ -3,6 +3,8 @@
 //! The rules are Vault's, in the contract's `00` sections 1 to 3. What breaks one is a
 //! [`Rejection`], which `render` puts into words. Nothing here knows a mount or a policy.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
@@ -12,10 +14,9 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
-use host_core::ClientToken;
+use host_core::{ClientToken, DurationError, GoDuration};
 use host_logical::{PathError, RequestPath};
 
-use crate::duration::{self, DurationError};
 use crate::limits;
 
 /// Why a request does not reach core.
@@ -193,8 +194,10 @@ pub(crate) fn wrap_ttl(headers: &HeaderMap) -> Result<Option<u64>, Rejection> {
     };
     let text = value
         .to_str()
-        .map_err(|_| Rejection::WrapTtl(DurationError::Malformed))?;
-    let ttl = duration::parse(text.trim()).map_err(Rejection::WrapTtl)?;
+        .map_err(|_| Rejection::WrapTtl(DurationError::Syntax))?;
+    let ttl = GoDuration::parse(text.trim())
+        .and_then(Duration::try_from)
+        .map_err(Rejection::WrapTtl)?;
     // A part of a second still asks for wrapping, so it counts as a whole one.
     let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
     Ok((seconds > 0).then_some(seconds))
@@ -377,9 +380,7 @@ fn check_json_size(text: &[u8]) -> Result<(), &'static str> {
 
 /// What follows the string that has just been opened.
 fn skip_string(text: &[u8]) -> Result<&[u8], &'static str> {
-    // serde_json marks exact numbers and raw JSON by keys of this form; a client's own key of
-    // that form would be taken for one.
-    if text.starts_with(b"$serde_json::private::") {
+    if is_reserved(text) {
         return Err("a text starts in a way that is reserved");
     }
     let mut at = 0;
@@ -391,6 +392,24 @@ fn skip_string(text: &[u8]) -> Result<&[u8], &'static str> {
         }
     }
     Ok(&[])
+}
+
+/// Whether a string, whose quote is open, starts as serde_json marks exact numbers and raw JSON by
+/// keys of its own. A client's key of that form would be taken for one, and the JSON in the string
+/// behind it be built without having been counted. Letters may be written as escapes.
+fn is_reserved(mut text: &[u8]) -> bool {
+    b"$serde_json::private::".iter().all(|wanted| {
+        let (letter, length) = match text {
+            [b'\\', b'u', digits @ ..] => {
+                let digits = digits.get(..4).and_then(|it| std::str::from_utf8(it).ok());
+                let code = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                (code.and_then(|code| u8::try_from(code).ok()), 6)
+            }
+            _ => (text.first().copied(), 1),
+        };
+        text = text.get(length..).unwrap_or_default();
+        letter == Some(*wanted)
+    })
 }
 
 /// Whether `+` stands for a blank: in queries and forms, not in paths.
@@ -581,6 +600,18 @@ mod tests {
             br#"{"$serde_json::private::Number":"s3cret"}"#,
             expect![[r#"Json("a text starts in a way that is reserved")"#]],
         );
+        for key in [r"\u0024serde_json", r"$serde\u005fjson", r"\u0024\u0073erde_json"] {
+            check_body(
+                JSON,
+                format!(r#"{{"a":{{"{key}::private::RawValue":"[1,2]"}}}}"#).as_bytes(),
+                expect![[r#"Json("a text starts in a way that is reserved")"#]],
+            );
+        }
+        check_body(
+            JSON,
+            br#"{"a":"\u0024serde_json"}"#,
+            expect![[r#"{"a":"$serde_json"}"#]],
+        );
     }
 
     #[test]
@@ -675,7 +706,7 @@ mod tests {
             ("0", Ok(None)),
             ("", Ok(None)),
             ("-5s", Err(Rejection::WrapTtl(DurationError::Negative))),
-            ("soon", Err(Rejection::WrapTtl(DurationError::Malformed))),
+            ("soon", Err(Rejection::WrapTtl(DurationError::Syntax))),
         ] {
             assert_eq!(
                 wrap_ttl(&headers(&[("x-vault-wrap-ttl", text)])),

@@ -93,14 +93,27 @@ impl TokenStore {
         let Some(token) = self.lookup(txn, token, now_millis).await? else {
             return Ok(None);
         };
-        let mut parent = token.record.parent.clone();
+        let ancestors = self.ancestors(txn, &token.record, now_millis).await?;
+        Ok(ancestors.map(|_| token))
+    }
+
+    /// How many ancestors a token has; none if one of them is not in force any more.
+    async fn ancestors(
+        &self,
+        txn: &Transaction,
+        record: &TokenRecord,
+        now_millis: u64,
+    ) -> Result<Option<usize>, HandleError> {
+        let mut count = 0;
+        let mut parent = record.parent.clone();
         while let Some(hash) = parent {
             match self.find(txn, &hash).await? {
                 Some(record) if !record.is_expired(now_millis) => parent = record.parent,
                 _ => return Ok(None),
             }
+            count += 1;
         }
-        Ok(Some(token))
+        Ok(Some(count))
     }
 
     /// The token behind an accessor, if it is in force.
@@ -124,8 +137,11 @@ impl TokenStore {
         };
         let hash: TokenHash = parse_json(&value)?;
         let record = self.find(txn, &hash).await?;
-        let record = record.filter(|r| !r.is_expired(now_millis) && !r.is_spent());
-        Ok(record.map(|record| Token { hash, record }))
+        let Some(record) = record.filter(|r| !r.is_expired(now_millis) && !r.is_spent()) else {
+            return Ok(None);
+        };
+        let ancestors = self.ancestors(txn, &record, now_millis).await?;
+        Ok(ancestors.map(|_| Token { hash, record }))
     }
 
     /// All accessors, sorted.
@@ -170,6 +186,13 @@ impl TokenStore {
             parent: new.parent,
             last_renewal_millis: None,
         };
+        let ancestors = self.ancestors(txn, &record, now_millis).await?;
+        if ancestors.ok_or(HandleError::InvalidToken)? > limits::MAX_TOKEN_ANCESTORS {
+            return Err(HandleError::Invalid(format!(
+                "a token has at most {} ancestors: make an orphan",
+                limits::MAX_TOKEN_ANCESTORS
+            )));
+        }
         let system = storage::system(txn).await?;
         write_record(&system, &hash, &record).await?;
         let accessor_key = accessor_key(&record.accessor);
@@ -208,21 +231,65 @@ impl TokenStore {
         .await
     }
 
-    /// Revokes a token and all that came of it, children first, in as many commits as it takes.
+    /// Revokes a token and all that came of it. It is out of force with the first commit, and so are
+    /// its descendants, since they ask for their ancestors; their records go in as many as it takes.
     pub(crate) async fn revoke_tree(&self, root: &TokenHash) -> Result<(), HandleError> {
-        loop {
-            let done = self.in_commits(|txn| async move {
-                let system = storage::system(&txn).await?;
-                let leaves = leaves_below(&system, root).await?;
-                for leaf in &leaves {
-                    self.remove(&system, leaf).await?;
+        if !self.put_out_of_force(root).await? {
+            return Ok(());
+        }
+        // From here on nobody can add to the family: who makes a child has read its ancestors.
+        let family = self.family(root).await?;
+        for batch in family.rchunks(limits::REVOKE_BATCH) {
+            loop {
+                let done = self.in_commits(|txn| async move {
+                    let system = storage::system(&txn).await?;
+                    let mut room = limits::REVOKE_RECORDS;
+                    for hash in batch.iter().rev() {
+                        if !self.remove(&system, hash, &mut room).await? {
+                            return Ok(false);
+                        }
+                    }
+                    Ok(true)
+                });
+                if done.await? {
+                    break;
                 }
-                Ok(leaves.contains(root))
-            });
-            if done.await? {
-                return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Ends a token from this commit on. It is not checked against what others do with the token:
+    /// a busy one must not be able to keep itself from being revoked. Says whether there was one.
+    async fn put_out_of_force(&self, hash: &TokenHash) -> Result<bool, HandleError> {
+        self.in_commits(|txn| async move {
+            txn.uncheck_reads();
+            let Some(mut record) = self.find(&txn, hash).await? else {
+                return Ok(false);
+            };
+            if record.expires_millis != Some(0) {
+                record.expires_millis = Some(0);
+                write_record(&storage::system(&txn).await?, hash, &record).await?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// A token and its descendants, each after the one that made it.
+    async fn family(&self, root: &TokenHash) -> Result<Vec<TokenHash>, HandleError> {
+        let mut family = vec![root.clone()];
+        let mut seen = 0;
+        while seen < family.len() {
+            // A transaction remembers all that it reads, so a large family is read in several.
+            let txn = self.barrier.begin().await.map_err(from_barrier)?;
+            let system = storage::system(&txn).await?;
+            for _ in 0..limits::REVOKE_BATCH.min(family.len() - seen) {
+                family.extend(children(&system, &family[seen]).await?);
+                seen += 1;
+            }
+        }
+        Ok(family)
     }
 
     /// Revokes a token alone, in `txn`; its children become orphans.
@@ -242,16 +309,30 @@ impl TokenStore {
                 .await
                 .map_err(from_view)?;
         }
-        self.remove(&system, hash).await
+        let mut room = limits::REVOKE_RECORDS;
+        match self.remove(&system, hash, &mut room).await? {
+            true => Ok(()),
+            false => Err(HandleError::Invalid(
+                "the token's cubbyhole holds too much to be removed at once: revoke the token".into(),
+            )),
+        }
     }
 
-    /// Takes away one token's records and its cubbyhole. It has no children any more.
-    async fn remove(&self, system: &View, hash: &TokenHash) -> Result<(), HandleError> {
+    /// Takes away one token's records and its cubbyhole. It has no children any more. False: there
+    /// was not `room` for all of its cubbyhole in this transaction, and the rest is left.
+    async fn remove(
+        &self,
+        system: &View,
+        hash: &TokenHash,
+        room: &mut usize,
+    ) -> Result<bool, HandleError> {
         let Some(value) = system.get(&id_key(hash)).await.map_err(from_view)? else {
-            return Ok(());
+            return Ok(true);
         };
         let record: TokenRecord = parse_json(&value)?;
-        storage::delete_tree(system, &cubbyhole_prefix(hash)).await?;
+        if !storage::delete_tree(system, &cubbyhole_prefix(hash), room).await? {
+            return Ok(false);
+        }
         if let Some(parent) = &record.parent {
             system
                 .delete(&child_key(parent, hash))
@@ -262,7 +343,8 @@ impl TokenStore {
             .delete(&accessor_key(&record.accessor))
             .await
             .map_err(from_view)?;
-        system.delete(&id_key(hash)).await.map_err(from_view)
+        system.delete(&id_key(hash)).await.map_err(from_view)?;
+        Ok(true)
     }
 
     /// Runs `change` in a transaction of its own, again where others came between.
@@ -292,23 +374,6 @@ impl TokenStore {
 /// Where a token's cubbyhole is in the host's own records.
 pub(crate) fn cubbyhole_prefix(hash: &TokenHash) -> String {
     format!("cubbyhole/{}/", hash.as_str())
-}
-
-/// Up to a batch of tokens below `root` that have no children, or `root` itself when it has none.
-async fn leaves_below(system: &View, root: &TokenHash) -> Result<Vec<TokenHash>, HandleError> {
-    let mut leaves = Vec::new();
-    let mut unvisited = vec![root.clone()];
-    while let Some(hash) = unvisited.pop() {
-        let below = children(system, &hash).await?;
-        if below.is_empty() {
-            leaves.push(hash);
-            if leaves.len() == limits::REVOKE_BATCH {
-                break;
-            }
-        }
-        unvisited.extend(below);
-    }
-    Ok(leaves)
 }
 
 /// The direct children of a token.

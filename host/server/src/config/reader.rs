@@ -1,7 +1,10 @@
 //! Takes known keys out of a table, each with its type, until none is left.
 
+use std::time::Duration;
+
+use host_core::GoDuration;
+
 use super::{ConfigError, Entry, Place, Value};
-use crate::duration;
 
 /// A table that is being read.
 pub(super) struct Reader {
@@ -68,7 +71,7 @@ impl Reader {
         let Some((place, text)) = self.text(key)? else {
             return Ok(None);
         };
-        match duration::parse(&text) {
+        match GoDuration::parse(&text).and_then(Duration::try_from) {
             Ok(duration) => Ok(Some((place, duration.as_secs()))),
             Err(err) => Err(ConfigError::wrong(&place, format!("{key}: {err}"))),
         }
