@@ -109,6 +109,7 @@ impl Refusal {
             403 if self.says("invalid token") || path == "auth/token/lookup-self" => {
                 "the token is wrong, expired or revoked: get a new one with \"coffer login\"".to_owned()
             }
+            403 if self.says("bad token") => "the token asked about is mistyped, expired or revoked".to_owned(),
             403 => format!("the token's policies do not allow this: \"coffer token capabilities {path}\" shows what they allow"),
             404 if self.says("no handler for route") => not_mounted(path),
             _ => return None,

@@ -230,6 +230,12 @@ pub(crate) fn nothing_at(path: &str, errors: &[String]) -> Failure {
             let what = error.split(". ").next().unwrap_or_default();
             failure.hint(format!("{what}: {}", not_mounted(path)))
         }
+        None if errors
+            .iter()
+            .any(|error| error.contains("namespace not found")) =>
+        {
+            failure.hint("the server has no such namespace: look at -namespace and VAULT_NAMESPACE")
+        }
         None => failure,
     }
 }

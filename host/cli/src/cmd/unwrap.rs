@@ -33,6 +33,14 @@ pub(crate) fn run(ctx: &mut Context, args: UnwrapArgs) -> Result<Exit, Failure> 
         .read(Call::put("sys/wrapping/unwrap", &body))
         .map_err(|err| err.while_doing("Error unwrapping"))?;
     match (found, args.field.field) {
+        // A wrapped answer that is empty gives no reasons; a server that cannot unwrap does.
+        (Found::Nothing { errors }, _) if !errors.is_empty() => {
+            let reasons: Vec<&str> = errors.iter().map(|error| error.trim_end()).collect();
+            Err(Failure::remote(format!(
+                "Error unwrapping:\n\n* {}",
+                reasons.join("\n* ")
+            )))
+        }
         (Found::Nothing { .. }, _) => {
             ctx.console
                 .table_line("Successfully unwrapped. There was no data in the wrapped secret.")?;

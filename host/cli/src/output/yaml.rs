@@ -8,7 +8,8 @@ pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Object(map) if !map.is_empty() => block(&mut out, value, 0),
         Value::Array(list) if !list.is_empty() => block(&mut out, value, 0),
-        _ => scalar(&mut out, value, 0),
+        // The lines of a text that is the whole document stand in from its margin too: not every reader takes them there.
+        _ => scalar(&mut out, value, 1),
     }
     out
 }
@@ -263,6 +264,14 @@ mod tests {
                   b
                 odd: " a\nb"
                 one: |
+                  a
+                  b
+            "#]],
+        );
+        check(
+            json!("a\nb"),
+            expect![[r#"
+                |-
                   a
                   b
             "#]],

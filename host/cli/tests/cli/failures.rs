@@ -79,6 +79,27 @@ fn a_refusal_says_what_to_try() {
         ! <html>bad gateway</html>
         exit 2
     "#]]);
+    Run::new("token lookup hvs.X")
+        .answers([raw(403, r#"{"errors":["bad token"]}"#)])
+        .check(expect![[r#"
+        > POST /v1/auth/token/lookup {"token":"hvs.X"}
+        ! Error looking up token: Error making API request.
+        !
+        ! URL: POST http://SERVER/v1/auth/token/lookup
+        ! Code: 403. Errors:
+        !
+        ! * bad token
+        ! Hint: the token asked about is mistyped, expired or revoked
+        exit 2
+    "#]]);
+    Run::new("read x/y")
+        .answers([raw(404, r#"{"errors":["namespace not found"]}"#)])
+        .check(expect![[r#"
+        > GET /v1/x/y
+        ! No value found at x/y
+        ! Hint: the server has no such namespace: look at -namespace and VAULT_NAMESPACE
+        exit 2
+    "#]]);
 }
 
 #[test]

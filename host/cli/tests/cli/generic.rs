@@ -220,6 +220,17 @@ fn wrapping_is_asked_for_and_shown() {
         ! * wrapping token is not valid or does not exist
         exit 2
     "#]]);
+    let unknown = r#"{"errors":["1 error occurred:\n\t* unsupported path\n\n"]}"#;
+    Run::new("unwrap hvs.W")
+        .answers([raw(404, unknown)])
+        .check(expect![[r#"
+        > PUT /v1/sys/wrapping/unwrap {"token":"hvs.W"}
+        ! Error unwrapping:
+        !
+        ! * 1 error occurred:
+        ! 	* unsupported path
+        exit 2
+    "#]]);
 }
 
 #[test]
