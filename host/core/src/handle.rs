@@ -98,7 +98,10 @@ async fn attempt(
     };
 
     let question = Question {
-        path: request.path.as_str(),
+        path: match &route {
+            Some(route) => route.path_for_policies(request),
+            None => request.path.as_str(),
+        },
         data: &request.data,
         wrap_ttl: request.wrap_ttl,
         needs_sudo: route
@@ -177,6 +180,23 @@ impl<'a> Route<'a> {
     fn description(&self) -> Option<(&'a host_logical::PathDescription, &Found)> {
         let found = self.found.as_ref()?;
         Some((self.described.description.paths.get(found.index)?, found))
+    }
+
+    /// As the policies are asked: the path that the engine serves. Where a slash at its end means
+    /// nothing to the engine, it means nothing to them: otherwise `sys/key-status/` would get past a
+    /// deny on `sys/key-status`. That of a LIST says that it is one, and they have rules of their own for it.
+    fn path_for_policies<'r>(&self, request: &'r Request) -> &'r str {
+        let whole = request.path.as_str();
+        if request.operation == Operation::List || self.path.is_empty() {
+            return whole;
+        }
+        let native = matches!(self.mount.serves, Serves::Native(_));
+        match self.description() {
+            Some((path, _)) if native || !path.pattern.ends_with("...}") => {
+                whole.strip_suffix('/').unwrap_or(whole)
+            }
+            _ => whole,
+        }
     }
 
     fn has(&self, wanted: PathTrait) -> bool {

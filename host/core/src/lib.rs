@@ -118,6 +118,8 @@ pub struct Core {
     tickets: Vec<tokio::sync::Mutex<()>>,
     /// Commits that wrote, since the start.
     writes: AtomicU64,
+    /// Held by whoever moves the seal.
+    seal_turn: tokio::sync::Mutex<()>,
 }
 
 impl Core {
@@ -136,6 +138,7 @@ impl Core {
             settings: parts.settings,
             audit: audit::Broker,
             writes: AtomicU64::new(0),
+            seal_turn: tokio::sync::Mutex::default(),
             tickets: (0..limits::TICKETS)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),

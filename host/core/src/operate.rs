@@ -154,6 +154,28 @@ impl Core {
         self: &Arc<Self>,
         wanted: Initialize,
     ) -> Result<Initialized, SealError> {
+        let core = self.clone();
+        self.in_turn(async move { core.make_all(wanted).await })
+            .await
+    }
+
+    /// Runs what moves the seal to its end, whether or not its client still waits, and alone: between
+    /// the shares of a new server nobody may start the attempt anew, and who opens and who closes
+    /// must not leave tables without keys or keys without tables.
+    async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = Result<T, SealError>> + Send + 'static,
+    ) -> Result<T, SealError> {
+        let core = self.clone();
+        let work = tokio::spawn(async move {
+            let _turn = core.seal_turn.lock().await;
+            work.await
+        });
+        work.await
+            .map_err(|err| SealError::Internal(Box::new(err)))?
+    }
+
+    async fn make_all(&self, wanted: Initialize) -> Result<Initialized, SealError> {
         let made = self.make_keys(wanted).await?;
         match (&self.settings.seal, wanted.unseal) {
             (SealKind::Shamir, Some((_, threshold))) => {
@@ -163,11 +185,11 @@ impl Core {
                 }
                 self.opened().await?;
             }
-            _ => self.auto_unseal().await?,
+            _ => self.open_with_static_key().await?,
         }
         let root_token = self.make_root_token(None).await?;
         if let SealKind::Shamir = self.settings.seal {
-            self.seal().await?;
+            self.close().await?;
         }
         tracing::info!("initialized");
         Ok(Initialized {
@@ -214,32 +236,46 @@ impl Core {
 
     /// Takes one share, as hex or base64.
     pub async fn unseal(self: &Arc<Self>, share: &str) -> Result<SealView, SealError> {
-        let before = self.barrier.seal_status().await?;
-        if !before.initialized {
+        if !self.barrier.seal_status().await?.initialized {
             return Err(SealError::Invalid("Vault is not initialized".into()));
         }
         let share = UnsealShare::parse(share).map_err(UnsealError::Share)?;
-        if before.sealed && self.barrier.unseal(share).await? == UnsealProgress::Unsealed {
-            self.opened().await?;
-        }
-        self.seal_view().await
+        let core = self.clone();
+        self.in_turn(async move {
+            let sealed = core.barrier.seal_status().await?.sealed;
+            if sealed && core.barrier.unseal(share).await? == UnsealProgress::Unsealed {
+                core.opened().await?;
+            }
+            core.seal_view().await
+        })
+        .await
     }
 
     /// Forgets the shares given so far.
-    pub async fn reset_unseal(&self) -> Result<SealView, SealError> {
-        let status = self.barrier.seal_status().await?;
-        if !status.initialized {
-            return Err(SealError::Invalid("Vault is not initialized".into()));
-        }
-        if !status.sealed {
-            return Err(SealError::Invalid("vault is unsealed".into()));
-        }
-        self.barrier.reset_unseal().await?;
-        self.seal_view().await
+    pub async fn reset_unseal(self: &Arc<Self>) -> Result<SealView, SealError> {
+        let core = self.clone();
+        self.in_turn(async move {
+            let status = core.barrier.seal_status().await?;
+            if !status.initialized {
+                return Err(SealError::Invalid("Vault is not initialized".into()));
+            }
+            if !status.sealed {
+                return Err(SealError::Invalid("vault is unsealed".into()));
+            }
+            core.barrier.reset_unseal().await?;
+            core.seal_view().await
+        })
+        .await
     }
 
     /// Opens the barrier with the key from the configuration, where there is one.
     pub async fn auto_unseal(self: &Arc<Self>) -> Result<(), SealError> {
+        let core = self.clone();
+        self.in_turn(async move { core.open_with_static_key().await })
+            .await
+    }
+
+    async fn open_with_static_key(&self) -> Result<(), SealError> {
         let SealKind::Static(key) = &self.settings.seal else {
             return Ok(());
         };
@@ -253,6 +289,11 @@ impl Core {
 
     /// Closes: calls that run are waited for, then every key, table and engine leaves memory.
     pub async fn seal(&self) -> Result<(), HandleError> {
+        let _turn = self.seal_turn.lock().await;
+        self.close().await
+    }
+
+    async fn close(&self) -> Result<(), HandleError> {
         self.barrier.seal().await.map_err(from_barrier)?;
         self.cache.clear();
         self.engines.set_cache_key(None);
@@ -320,7 +361,7 @@ impl Core {
         let result = self.open_up().await;
         if let Err(err) = &result {
             tracing::error!(error = %chain(err), "unsealed, but not able to serve: sealing again");
-            self.seal().await?;
+            self.close().await?;
         } else {
             tracing::info!("unsealed");
         }

@@ -621,3 +621,219 @@ async fn sealed_means_that_nothing_answers() {
     ));
     assert!(matches!(vault.read("none").await, Err(HandleError::Sealed)));
 }
+
+#[tokio::test]
+async fn a_slash_at_the_end_gets_past_no_rule() {
+    let vault = TestCore::start().await;
+    let policy = r#"
+        path "c/*" { capabilities = ["read"] }
+        path "c/counter/a" { capabilities = ["deny"] }
+        path "sys/*" { capabilities = ["read", "delete", "list"] }
+        path "sys/key-status" { capabilities = ["deny"] }
+        path "sys/mounts/c" { capabilities = ["deny"] }
+        path "sys/policies/acl" { capabilities = ["list"] }
+    "#;
+    let token = vault.token(policy, json!({})).await;
+    vault.write("c/counter/a", json!({})).await.unwrap();
+    vault.write("c/counter/b", json!({})).await.unwrap();
+    use Operation::{Delete, List, Read};
+    for (operation, path, allowed) in [
+        (Read, "c/counter/a/", false),
+        (Read, "c/counter/b/", true),
+        (Read, "sys/key-status/", false),
+        (Read, "sys/mounts/c/", false),
+        (Delete, "sys/mounts/c/", false),
+        (Read, "sys/mounts/", true),
+        (List, "sys/policies/acl/", true),
+    ] {
+        let answer = vault.send(&token, operation, path, json!({})).await;
+        match allowed {
+            true => assert!(answer.is_ok(), "{operation:?} {path}: {answer:?}"),
+            false => assert!(
+                matches!(answer, Err(HandleError::Denied)),
+                "{operation:?} {path}: {answer:?}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_spelled_otherwise_is_the_same_policy() {
+    let vault = TestCore::start().await;
+    let policy = r#"
+        path "sys/policies/acl/*" { capabilities = ["read", "update", "delete"] }
+        path "sys/policies/acl/admin" { capabilities = ["deny"] }
+    "#;
+    let token = vault.token(policy, json!({})).await;
+    let text = json!({"policy": "path \"x\" { capabilities = [\"read\"] }"});
+    vault
+        .write("sys/policies/acl/admin", text.clone())
+        .await
+        .unwrap();
+    for operation in [Operation::Read, Operation::Update, Operation::Delete] {
+        for name in ["admin", "ADMIN", "Admin "] {
+            let path = format!("sys/policies/acl/{name}");
+            let answer = vault.send(&token, operation, &path, text.clone()).await;
+            assert!(
+                matches!(answer, Err(HandleError::Denied)),
+                "{operation:?} {path}: {answer:?}"
+            );
+        }
+    }
+    vault
+        .send(&token, Operation::Update, "sys/policies/acl/Other", text)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_family_of_tokens_ends_at_once_and_is_not_endless() {
+    let vault = TestCore::start().await;
+    let policy = "path \"auth/token/*\" { capabilities = [\"update\", \"read\"] }";
+    let first = vault.token(policy, json!({})).await;
+    let child = async |token: &str| {
+        let made = vault
+            .send(token, Operation::Update, "auth/token/create", json!({}))
+            .await?;
+        match made.body {
+            Body::Envelope(envelope) => {
+                Ok::<_, HandleError>(envelope.auth.unwrap().client_token.to_string())
+            }
+            body => panic!("no token: {body:?}"),
+        }
+    };
+    let mut last = first.clone();
+    let stopped = loop {
+        match child(&last).await {
+            Ok(token) => last = token,
+            Err(err) => break format!("{err:?}"),
+        }
+    };
+    assert!(stopped.contains("256 ancestors"), "{stopped}");
+    // More of a family than one transaction takes.
+    for _ in 0..300 {
+        child(&first).await.unwrap();
+    }
+    vault
+        .write("auth/token/revoke", json!({"token": first}))
+        .await
+        .unwrap();
+    let lookup = vault.send(&last, Operation::Read, "auth/token/lookup-self", json!({}));
+    assert!(matches!(lookup.await, Err(HandleError::InvalidToken)));
+    let left = vault
+        .send(
+            &vault.root,
+            Operation::List,
+            "auth/token/accessors/",
+            json!({}),
+        )
+        .await;
+    assert_eq!(data(left.unwrap())["keys"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_makes_children_all_the_time_can_be_revoked() {
+    let vault = Arc::new(TestCore::start().await);
+    let policy = "path \"auth/token/create\" { capabilities = [\"update\"] }";
+    let token = vault.token(policy, json!({})).await;
+    let busy: Vec<_> = (0..8)
+        .map(|_| {
+            let (vault, token) = (vault.clone(), token.clone());
+            tokio::spawn(async move {
+                let create = "auth/token/create";
+                let mut made = 0;
+                while made < 5_000 {
+                    match vault
+                        .send(&token, Operation::Update, create, json!({}))
+                        .await
+                    {
+                        Err(HandleError::InvalidToken) => return true,
+                        _ => made += 1,
+                    }
+                }
+                false
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    vault
+        .write("auth/token/revoke", json!({"token": token}))
+        .await
+        .unwrap();
+    for busy in busy {
+        assert!(busy.await.unwrap(), "it went on making children");
+    }
+}
+
+#[tokio::test]
+async fn renewing_gives_no_use_back() {
+    let vault = TestCore::start().await;
+    let policy = "path \"auth/token/*\" { capabilities = [\"update\", \"read\"] }";
+    let token = vault
+        .token(policy, json!({"num_uses": 20, "ttl": "1h"}))
+        .await;
+    let (core, served) = (&vault, AtomicUsize::new(0));
+    let uses = (0..60).map(|at| {
+        let (token, served) = (&token, &served);
+        async move {
+            let (operation, path) = match at % 2 {
+                0 => (Operation::Update, "auth/token/renew-self"),
+                _ => (Operation::Read, "auth/token/lookup-self"),
+            };
+            if core.send(token, operation, path, json!({})).await.is_ok() {
+                served.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let uses: Vec<_> = uses.collect();
+    let mut uses: Vec<_> = uses.into_iter().map(Box::pin).collect();
+    // All of them a step at a time, so that they meet.
+    std::future::poll_fn(|context| {
+        uses.retain_mut(|one| one.as_mut().poll(context).is_pending());
+        match uses.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    assert!(
+        served.load(Ordering::SeqCst) <= 20,
+        "{served:?} of 20 were served"
+    );
+}
+
+#[tokio::test]
+async fn what_ended_with_its_ancestor_stays_ended() {
+    let vault = TestCore::start().await;
+    let policy = "path \"auth/token/*\" { capabilities = [\"update\", \"read\", \"sudo\"] }";
+    let parent = vault.token(policy, json!({"ttl": "1h"})).await;
+    let made = |token: String| {
+        let vault = &vault;
+        async move {
+            let body = json!({"ttl": "24h"});
+            let made = vault
+                .send(&token, Operation::Update, "auth/token/create", body)
+                .await;
+            match made.unwrap().body {
+                Body::Envelope(envelope) => envelope.auth.unwrap().client_token.to_string(),
+                body => panic!("{body:?}"),
+            }
+        }
+    };
+    let child = made(parent).await;
+    let grandchild = made(child.clone()).await;
+    vault.clock.0.fetch_add(3_600_000, Ordering::SeqCst);
+    for path in ["lookup", "renew", "revoke-orphan"] {
+        let answer = vault
+            .write(&format!("auth/token/{path}"), json!({"token": child}))
+            .await;
+        assert!(answer.is_err(), "{path}: {answer:?}");
+    }
+    let lookup = vault.send(
+        &grandchild,
+        Operation::Read,
+        "auth/token/lookup-self",
+        json!({}),
+    );
+    assert!(matches!(lookup.await, Err(HandleError::InvalidToken)));
+}

@@ -600,7 +600,11 @@ mod tests {
             br#"{"$serde_json::private::Number":"s3cret"}"#,
             expect![[r#"Json("a text starts in a way that is reserved")"#]],
         );
-        for key in [r"\u0024serde_json", r"$serde\u005fjson", r"\u0024\u0073erde_json"] {
+        for key in [
+            r"\u0024serde_json",
+            r"$serde\u005fjson",
+            r"\u0024\u0073erde_json",
+        ] {
             check_body(
                 JSON,
                 format!(r#"{{"a":{{"{key}::private::RawValue":"[1,2]"}}}}"#).as_bytes(),

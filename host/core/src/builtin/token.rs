@@ -136,7 +136,7 @@ pub(super) async fn handle(
             match call
                 .core
                 .tokens
-                .lookup(&call.txn, &text, call.now())
+                .in_force(&call.txn, &text, call.now())
                 .await?
             {
                 Some(token) if !token.record.is_spent() || token.hash == call.token()?.hash => {
@@ -154,7 +154,8 @@ pub(super) async fn handle(
             let Some(text) = fields.said("token") else {
                 return invalid("missing token ID");
             };
-            match call.core.tokens.lookup(&call.txn, text, call.now()).await? {
+            let found = call.core.tokens.in_force(&call.txn, text, call.now());
+            match found.await? {
                 Some(token) => renew(call, Zeroizing::new(text.to_owned()), token, &fields).await,
                 None => invalid("token not found"),
             }
@@ -191,7 +192,9 @@ pub(super) async fn handle(
             let Some(text) = fields.said("token") else {
                 return invalid("missing token ID");
             };
-            match call.core.tokens.lookup(&call.txn, text, call.now()).await? {
+            // In force, since the children of one that is not would come back to life.
+            let found = call.core.tokens.in_force(&call.txn, text, call.now());
+            match found.await? {
                 Some(token) => {
                     call.core
                         .tokens
@@ -502,6 +505,13 @@ async fn renew(
     mut token: Token,
     fields: &Fields<'_>,
 ) -> Result<EngineResponse, HandleError> {
+    // The token of the request was read before one of its uses was spent. What is written is made
+    // of what this transaction reads: otherwise a use that others spent meanwhile would come back.
+    let now = call.now();
+    let found = call.core.tokens.find(&call.txn, &token.hash).await?;
+    token.record = found
+        .filter(|record| !record.is_expired(now))
+        .ok_or(HandleError::InvalidToken)?;
     if token.record.expires_millis.is_none() {
         return invalid("invalid lease ID");
     }
@@ -515,7 +525,6 @@ async fn renew(
         .get(&path)
         .map(|mount| mount.record.effective_ttls(settings));
     let ttls = ttls.unwrap_or((settings.default_lease_ttl, settings.max_lease_ttl));
-    let now = call.now();
     let asked = fields.seconds("increment");
     let bounds = token.record.bounds(ttls);
     let Some(granted) = ttl::grant(bounds, token.record.issued_millis, now, asked) else {

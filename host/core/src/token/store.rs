@@ -313,7 +313,8 @@ impl TokenStore {
         match self.remove(&system, hash, &mut room).await? {
             true => Ok(()),
             false => Err(HandleError::Invalid(
-                "the token's cubbyhole holds too much to be removed at once: revoke the token".into(),
+                "the token's cubbyhole holds too much to be removed at once: revoke the token"
+                    .into(),
             )),
         }
     }

@@ -8,8 +8,9 @@ use host_logical::{EngineRequest, EngineResponse, FieldType, Operation, PathDesc
 
 use super::super::describe::{Describe, path};
 use super::super::{Fields, NativeCall, data, done, invalid, lists, nothing, param, warned};
+use crate::authorize::Question;
 use crate::error::HandleError;
-use crate::policy::{Policy, PolicyName};
+use crate::policy::{Capabilities, Policy, PolicyName};
 use crate::policy_store;
 
 pub(super) fn paths() -> Vec<PathDescription> {
@@ -49,6 +50,7 @@ pub(super) async fn handle(
     }
     let name = PolicyName::parse(asked)
         .map_err(|err| HandleError::Invalid(format!("policy {asked:?}: {err}")))?;
+    check_alias(call, pattern, asked, &name, request)?;
     let fixed = matches!(
         name.as_str(),
         PolicyName::ROOT | PolicyName::RESPONSE_WRAPPING
@@ -74,6 +76,29 @@ pub(super) async fn handle(
         _ if fixed => invalid(format!("cannot update {:?} policy", name.as_str())),
         _ => write(call, &name, asked, request).await,
     }
+}
+
+/// A name that is spelled otherwise is the same policy: where a rule speaks of its path, that rule
+/// decides, too. Otherwise `ADMIN` would get past a deny on `sys/policies/acl/admin`.
+fn check_alias(
+    call: &NativeCall,
+    pattern: &str,
+    asked: &str,
+    name: &PolicyName,
+    request: &EngineRequest,
+) -> Result<(), HandleError> {
+    let folder = pattern.strip_suffix("{name...}").unwrap_or(pattern);
+    let path = format!("sys/{folder}{}", name.as_str());
+    if name.as_str() == asked || call.acl.capabilities(&path) == Capabilities::NONE {
+        return Ok(());
+    }
+    let question = Question {
+        path: &path,
+        data: &request.data,
+        wrap_ttl: None,
+        needs_sudo: false,
+    };
+    question.decide(&call.acl, request.operation).map(|_| ())
 }
 
 async fn write(

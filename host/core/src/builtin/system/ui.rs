@@ -89,7 +89,7 @@ pub(super) async fn handle(
             let found = call
                 .core
                 .tokens
-                .lookup(&call.txn, token, call.now())
+                .in_force(&call.txn, token, call.now())
                 .await?;
             match found.filter(|token| !token.record.is_spent()) {
                 Some(token) => {
@@ -175,7 +175,7 @@ async fn sent_token(call: &NativeCall) -> Result<Option<Arc<Acl>>, HandleError> 
         .tokens
         .in_force(&call.txn, sent.expose(), call.now())
         .await?;
-    match found {
+    match found.filter(|token| !token.record.is_spent()) {
         Some(token) => call.core.acl(&token.record.policies).await.map(Some),
         None => Err(HandleError::InvalidToken),
     }
