@@ -148,12 +148,32 @@ fn a_value_that_storage_does_not_take_is_a_clear_refusal() {
         "{}",
         &refused.text[..refused.text.len().min(300)]
     );
+    // More than an engine's memory is meant for: refused as such, not as a failure of the server.
+    let refused = root.put(
+        "secret/data/huge",
+        json!({"data": {"k": "x".repeat(25 << 20)}}),
+    );
+    assert_eq!(refused.status, 400);
+    assert!(refused.error().contains("too large"), "{refused:?}");
     assert_eq!(root.get("secret/data/huge").status, 404);
     let long = "a".repeat(1500);
     assert_eq!(
         root.put(&format!("secret/data/{long}"), json!({"data": {}}))
             .status,
         400
+    );
+}
+
+#[test]
+fn a_refusal_of_an_engine_keeps_its_lines() {
+    let (_vault, root) = TestVault::with_kv();
+    let refused = root.put("secret/metadata/a", json!({"custom_metadata": {"": "x"}}));
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused
+            .error()
+            .starts_with("1 error occurred:\n\t* custom_metadata validation failed"),
+        "{refused:?}"
     );
 }
 

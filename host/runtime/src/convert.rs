@@ -39,13 +39,21 @@ pub(crate) fn request(
         })?;
         secrets.push((name.clone(), handle));
     }
+    let data =
+        serde_json::to_vec(&request.data).map_err(|error| EngineError::Host(Box::new(error)))?;
+    let raw_bytes = request.raw.as_ref().map_or(0, |(_, body)| body.len());
+    if data.len().max(raw_bytes) > limits::REQUEST_BYTES {
+        return Err(EngineError::invalid(format!(
+            "the request is too large: an engine takes at most {} bytes",
+            limits::REQUEST_BYTES
+        )));
+    }
     Ok(wit::Request {
         id: request.id.to_string(),
         operation: operation(request.operation),
         path: request.path.clone(),
         params: request.params.clone(),
-        data: serde_json::to_vec(&request.data)
-            .map_err(|error| EngineError::Host(Box::new(error)))?,
+        data,
         secrets,
         headers: request.headers.clone(),
         mount: mount(&request.mount),

@@ -15,7 +15,7 @@ use crate::bindings::coffer::engine as wit;
 use crate::instance::CallState;
 
 pub(crate) use ambient::AmbientImports;
-pub(crate) use log::{LogBudget, LogImports, printable};
+pub(crate) use log::{LogBudget, LogImports, printable, printable_lines};
 pub(crate) use secrets::SecretsImports;
 pub(crate) use storage::StorageImports;
 pub(crate) use wasi::Wasi;

@@ -88,6 +88,9 @@ pub(crate) const LOG_FIELD_BYTES: usize = 512;
 
 // ---- What a guest answers
 
+/// All of a request's data: twice the largest value in storage. An engine's memory holds it a few
+/// times while it is taken apart; what is larger is refused before that memory is full.
+pub(crate) const REQUEST_BYTES: usize = 16 * MIB;
 /// All of an answer: twice the largest value in storage.
 pub(crate) const REPLY_BYTES: usize = 16 * MIB;
 /// Nesting of JSON in an answer: parsers in the host and in most clients stop at 128.

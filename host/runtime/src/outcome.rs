@@ -7,13 +7,13 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::coffer::engine::types;
-use crate::imports::printable;
+use crate::imports::{printable, printable_lines};
 use crate::instance::CallState;
 use crate::limits;
 
 /// What an engine refuses, in the words that it chose.
 pub(crate) fn refusal(error: types::Error) -> EngineError {
-    let cut = |text: String| printable(&text, limits::REFUSAL_BYTES);
+    let cut = |text: String| printable_lines(&text, limits::REFUSAL_BYTES);
     EngineError::Refused(match error {
         types::Error::InvalidRequest(text) => Refusal::InvalidRequest(cut(text)),
         types::Error::PermissionDenied(text) => Refusal::PermissionDenied(cut(text)),
@@ -22,7 +22,9 @@ pub(crate) fn refusal(error: types::Error) -> EngineError {
         types::Error::UnsupportedOperation => Refusal::UnsupportedOperation,
         types::Error::RateLimited(seconds) => Refusal::RateLimited(seconds),
         types::Error::Upstream(text) => Refusal::Upstream(cut(text)),
-        types::Error::Internal(text) => return EngineError::Internal(cut(text)),
+        types::Error::Internal(text) => {
+            return EngineError::Internal(printable(&text, limits::REFUSAL_BYTES));
+        }
     })
 }
 

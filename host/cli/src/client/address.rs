@@ -106,18 +106,12 @@ impl Address {
         }
     }
 
-    /// The URL of an API path; doubled and trailing slashes and dot segments vanish, as from Go's client.
+    /// The URL of an API path; doubled and trailing slashes vanish, as from Go's client. Dot segments stay, unlike there:
+    /// the server refuses them, and a path with a slip in it never reaches another mount.
     pub(super) fn url(&self, api_path: &str, query: &[(String, String)]) -> Url {
         let mut path = self.base.clone();
-        let mut segments: Vec<&str> = vec!["v1"];
-        for segment in api_path.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => drop(segments.pop()),
-                segment => segments.push(segment),
-            }
-        }
-        for segment in segments {
+        let segments = api_path.split('/').filter(|segment| !segment.is_empty());
+        for segment in std::iter::once("v1").chain(segments) {
             path.push('/');
             escape(&mut path, segment, "-_.~$&+,/:;=@");
         }
@@ -234,7 +228,12 @@ mod tests {
             &[],
             "https://vault.example/base/v1/sys/mounts",
         );
-        check("http://h", "a/../../b/./c", &[], "http://h/b/c");
+        check(
+            "http://h",
+            "a/../../b/./c",
+            &[],
+            "http://h/v1/a/../../b/./c",
+        );
         check(
             "http://h",
             "a b/ü%?#+",

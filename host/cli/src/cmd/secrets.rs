@@ -212,7 +212,8 @@ fn enable(ctx: &mut Context, args: EnableArgs) -> Result<Exit, Failure> {
         ("plugin", Some(name)) => name,
         (engine, _) => engine.to_owned(),
     };
-    let path = mount_path(args.path.as_deref().unwrap_or(&engine));
+    let path = args.path.as_deref().filter(|path| !path.is_empty());
+    let path = mount_path(path.unwrap_or(&engine));
     let options = args.shared.engine_options();
     let plugin_version = args.shared.plugin_version.clone();
     let ttl = |ttl: Option<GoDuration>| ttl.unwrap_or_default().to_string();

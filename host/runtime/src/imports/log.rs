@@ -80,6 +80,15 @@ fn join(fields: &[(String, String)]) -> String {
 
 /// `text` up to about `limit_bytes`, with whatever moves a cursor or hides other text escaped.
 pub(crate) fn printable(text: &str, limit_bytes: usize) -> String {
+    escaped(text, limit_bytes, |_| false)
+}
+
+/// As [`printable`], of several lines: for a client, who is shown it as JSON.
+pub(crate) fn printable_lines(text: &str, limit_bytes: usize) -> String {
+    escaped(text, limit_bytes, |c| matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, limit_bytes: usize, stays: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len().min(limit_bytes));
     for c in text.chars() {
         if out.len() >= limit_bytes {
@@ -87,7 +96,7 @@ pub(crate) fn printable(text: &str, limit_bytes: usize) -> String {
             break;
         }
         let hides = matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
-        if c.is_control() || hides {
+        if (c.is_control() || hides) && !stays(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
