@@ -540,8 +540,8 @@ fn check_version_change(
         .and_then(|options| options.get("version"));
     match (now.map_or("", String::as_str), wanted) {
         ("2", "2") => Ok(None),
-        ("2", _) => invalid("cannot downgrade mount from version 2"),
-        (_, "" | "1") => Ok(None),
+        ("2", "" | "0" | "1") => invalid("cannot downgrade mount from version 2"),
+        (_, "" | "0" | "1") => Ok(None),
         (now, "2") => {
             let now = if now.is_empty() { "0" } else { now };
             Ok(Some(format!(
@@ -747,6 +747,10 @@ async fn remember_move(
 }
 
 async fn move_status(call: &NativeCall, id: &str) -> Result<EngineResponse, HandleError> {
+    // Ours are UUIDs: anything else names no record, and might be no key.
+    if id.len() != 36 || !id.is_ascii() {
+        return nothing();
+    }
     let system = storage::system(&call.txn).await?;
     let Some(value) = system
         .get(&format!("{REMOUNTS}{id}"))
