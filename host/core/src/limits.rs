@@ -32,6 +32,9 @@ pub(crate) const MAX_TOKEN_POLICIES: usize = 256;
 /// Bytes of all metadata of one token: it is read at every request.
 pub(crate) const MAX_TOKEN_META_BYTES: usize = 16 << 10;
 
+/// Name of a token for people: it is read at every request, and stands in every line of the audit.
+pub(crate) const MAX_DISPLAY_NAME_BYTES: usize = 1024;
+
 /// Sets of policies kept merged. Past it the cache starts anew: tokens rarely differ so much.
 pub(crate) const MAX_CACHED_ACLS: usize = 1024;
 

@@ -837,3 +837,30 @@ async fn what_ended_with_its_ancestor_stays_ended() {
     );
     assert!(matches!(lookup.await, Err(HandleError::InvalidToken)));
 }
+
+#[tokio::test]
+async fn a_name_that_is_none_of_ours_is_not_found_however_long() {
+    let vault = TestCore::start().await;
+    let long = "x".repeat(1500);
+    let accessor = json!({"accessor": long});
+    let found = vault.write("auth/token/lookup-accessor", accessor).await;
+    assert!(matches!(found, Err(HandleError::InvalidListed(_))));
+    let found = vault.read(&format!("sys/remount/status/{long}")).await;
+    assert!(matches!(
+        found,
+        Err(HandleError::Refused {
+            refusal: Refusal::NotFound,
+            ..
+        })
+    ));
+    let made = vault
+        .write("auth/token/create", json!({"display_name": long}))
+        .await;
+    assert!(matches!(
+        made,
+        Err(HandleError::Refused {
+            refusal: Refusal::InvalidRequest(_),
+            ..
+        })
+    ));
+}

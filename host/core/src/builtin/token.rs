@@ -249,6 +249,11 @@ async fn create(
         return invalid("number of uses cannot be negative");
     }
     let meta = metadata(&fields)?;
+    let asked_name = fields.said("display_name");
+    if asked_name.is_some_and(|name| name.len() > limits::MAX_DISPLAY_NAME_BYTES) {
+        let most = limits::MAX_DISPLAY_NAME_BYTES;
+        return invalid(format!("display_name is at most {most} bytes"));
+    }
     let policies = policies_for(&parent.record.policies, powerful, &fields)?;
     let is_root = policies.iter().any(|policy| policy == PolicyName::ROOT);
     if is_root && !parent.record.is_root() {
@@ -300,7 +305,7 @@ async fn create(
         id,
         policies,
         path: format!("auth/token/{}", request.path),
-        display_name: display_name(fields.said("display_name")),
+        display_name: display_name(asked_name),
         meta,
         num_uses,
         ttl,

@@ -124,7 +124,9 @@ impl TokenStore {
         now_millis: u64,
     ) -> Result<Option<Token>, HandleError> {
         // Ours are letters and digits: anything else names no record and must not name another.
-        if accessor.is_empty() || !accessor.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        let ours = accessor.len() == TOKEN_CHARACTERS
+            && accessor.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !ours {
             return Ok(None);
         }
         let system = storage::system(txn).await?;
