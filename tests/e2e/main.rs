@@ -1,5 +1,5 @@
 //! Stories over HTTP, against the binary as it is shipped: a real process, a real file, a real
-//! port. `cargo xtask test e2e` builds what they need; so does `cargo build --release`.
+//! port. `cargo xtask test tests` builds it; so does `cargo build --release`.
 
 mod support;
 

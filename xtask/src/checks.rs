@@ -1,13 +1,14 @@
 //! Everything that must hold before a change lands, part by part, with the time each took.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::clients::{self, Client};
 use crate::guests::{self, Guest};
 use crate::shell::{cargo, run, target, tools};
-use crate::{build, tour};
+use crate::tour;
 
 /// A part: its name and its work.
 type Part = (&'static str, fn() -> Result<()>);
@@ -16,11 +17,13 @@ type Part = (&'static str, fn() -> Result<()>);
 const PARTS: [Part; 9] = [
     ("fmt", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", clippy),
-    ("unit", unit),
     ("guests", guests),
-    ("clients", install_clients),
-    ("e2e", e2e),
-    ("tour", tour),
+    ("clients", || clients::prepare(&tools()).map(drop)),
+    ("tests", tests),
+    ("programs", programs),
+    ("tour", || {
+        tour::run(&binary()?, &clients::prepare(&tools())?)
+    }),
     ("deny", deny),
     ("docs", docs),
 ];
@@ -75,53 +78,50 @@ fn clippy() -> Result<()> {
     ]))
 }
 
-/// Rules beside the code, of every crate but the stories. The binary is built here, too.
-fn unit() -> Result<()> {
-    build()?;
-    run(cargo().args([
-        "test",
-        "--release",
-        "--workspace",
-        "--exclude",
-        "tests-e2e",
-        "--exclude",
-        "tests-guests",
-    ]))
-}
-
-/// One engine in each language, built and called.
+/// One engine in each language; the tests call them.
 fn guests() -> Result<()> {
-    let folder = target().join("guests");
     for guest in Guest::ALL {
         let begun = Instant::now();
-        guests::build(guest, &folder, &tools())?;
+        guests::build(guest, &guests_folder(), &tools())?;
         println!("{}: {:.1} s", guest.name(), begun.elapsed().as_secs_f64());
-    }
-    run(cargo()
-        .env("COFFER_GUESTS", folder)
-        .args(["test", "--release", "-p", "tests-guests"]))
-}
-
-fn install_clients() -> Result<()> {
-    clients::prepare(&tools()).map(|_| ())
-}
-
-/// Stories over HTTP, with clients that others wrote.
-fn e2e() -> Result<()> {
-    build()?;
-    let prepared = clients::prepare(&tools())?;
-    run(cargo().args(["test", "--release", "-p", "tests-e2e"]))?;
-    for client in Client::ALL {
-        println!("-- {}", client.name());
-        clients::run(&prepared, client, &target().join("release").join("coffer"))?;
     }
     Ok(())
 }
 
-/// The tour of the README, as it is written.
-fn tour() -> Result<()> {
+/// Rules beside the code, stories over HTTP, and the engines in every language.
+///
+/// All of the workspace in one call: another choice of packages is another choice of features, and
+/// builds wasmtime anew. The binary is built by it, too.
+fn tests() -> Result<()> {
+    crate::shell::wasm_target()?;
+    run(cargo()
+        .env("COFFER_GUESTS", guests_folder())
+        .args(["test", "--release", "--workspace"]))
+}
+
+/// Clients that others wrote, against servers of the binary.
+fn programs() -> Result<()> {
     let prepared = clients::prepare(&tools())?;
-    tour::run(&build()?, &prepared)
+    for client in Client::ALL {
+        println!("-- {}", client.name());
+        clients::run(&prepared, client, &binary()?)?;
+    }
+    Ok(())
+}
+
+fn guests_folder() -> PathBuf {
+    target().join("guests")
+}
+
+/// The binary as the tests have built it.
+fn binary() -> Result<PathBuf> {
+    let coffer = target().join("release").join("coffer");
+    ensure!(
+        coffer.exists(),
+        "{} is missing: the part `tests` builds it",
+        coffer.display()
+    );
+    Ok(coffer)
 }
 
 /// Licences, sources, and who may depend on whom.

@@ -47,7 +47,7 @@ enum Command {
     Build,
     /// Run everything that .ci/run runs, or the parts named
     Test {
-        /// Of: fmt, clippy, unit, guests, clients, e2e, tour, deny, docs
+        /// Of: fmt, clippy, guests, clients, tests, programs, tour, deny, docs
         parts: Vec<String>,
     },
     /// Measure; the result is a table, and JSON in target/bench.json
