@@ -83,7 +83,7 @@ fn tell(ctx: &mut Context, ready: &Ready, keep_token: bool) -> Result<(), Failur
     lines.push("==> Coffer server started! Log data will stream in below:".to_owned());
     lines.push(String::new());
     if let Some(dev) = &ready.dev {
-        lines.push(dev_text(dev));
+        lines.push(dev_text(dev, keep_token));
     }
     ctx.console.line(&lines.join("\n"))?;
     if let (Some(dev), true) = (&ready.dev, keep_token) {
@@ -92,12 +92,17 @@ fn tell(ctx: &mut Context, ready: &Ready, keep_token: bool) -> Result<(), Failur
     Ok(())
 }
 
-fn dev_text(dev: &DevInfo) -> String {
+fn dev_text(dev: &DevInfo, keep_token: bool) -> String {
+    let known = match keep_token {
+        true => {
+            "The root token is already\nauthenticated to the CLI, so you can immediately begin using Coffer."
+        }
+        false => "The root token is not kept\nfor the CLI: export it as below.",
+    };
     let binary = std::env::current_exe().map(|path| path.display().to_string());
     format!(
         "WARNING! dev mode is enabled! In this mode, Coffer runs entirely in-memory\n\
-         and starts unsealed with a single unseal key. The root token is already\n\
-         authenticated to the CLI, so you can immediately begin using Coffer.\n\n\
+         and starts unsealed with a single unseal key. {known}\n\n\
          You may need to set the following environment variables:\n\n\
          \x20   $ export VAULT_ADDR='{}'\n\
          \x20   $ export VAULT_TOKEN='{}'\n\n\
