@@ -301,18 +301,16 @@ fn half_written(err: &BarrierError, id: &RequestId) -> Response<Body> {
 /// What is wrong with the disk, and what its owner can do.
 fn disk(err: &BarrierError) -> (&'static str, &'static str) {
     match err.disk() {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => (
-            "the disk of the storage is full",
-            "make room on it",
-        ),
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            ("the disk of the storage is full", "make room on it")
+        }
         Some(ErrorKind::FileTooLarge) => (
             "the file of the storage may not grow",
             "raise the limit on the size of files",
         ),
-        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => (
-            "the disk of the storage is read-only",
-            "make it writable",
-        ),
+        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+            ("the disk of the storage is read-only", "make it writable")
+        }
         _ => (
             "the disk of the storage fails",
             "see the server's log and the system's",

@@ -338,9 +338,9 @@ impl Store for RedbStore {
             self.ask_to_mend();
         }
         let snapshot = RedbSnapshot::take(&opened);
-        Ok(Arc::new(snapshot.map_err(|error| {
-            failed_read(&opened.gave_up, error)
-        })?))
+        Ok(Arc::new(
+            snapshot.map_err(|error| failed_read(&opened.gave_up, error))?,
+        ))
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<Revision, WriteError> {
@@ -442,7 +442,10 @@ impl Writer {
                         error = %cause.text,
                         "the storage could not be written; reads go on, and writes are tried again from time to time"
                     );
-                    self.shared.database().gave_up.store(true, Ordering::Relaxed);
+                    self.shared
+                        .database()
+                        .gave_up
+                        .store(true, Ordering::Relaxed);
                     self.trouble_begins(cause.clone());
                     // Reads need it in any case, and it shows whether the commit is there.
                     known |= matches!(self.mend(), Ok(revision) if revision == before);

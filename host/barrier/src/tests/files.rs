@@ -359,10 +359,7 @@ async fn after_a_failed_sync_what_is_on_the_disk_is_what_is_served() {
     let mut seen = [false, false];
     for syncs in 0.. {
         let (barrier, fault) = on_a_disk().await;
-        let watch = barrier
-            .watch_directory(MountId::SYSTEM, "")
-            .await
-            .unwrap();
+        let watch = barrier.watch_directory(MountId::SYSTEM, "").await.unwrap();
         let before = barrier.begin().await.unwrap().revision();
         *lock(&fault) = Fault::Sync(syncs);
         let answer = try_put(&barrier, "b").await;
@@ -392,7 +389,11 @@ async fn after_a_failed_sync_what_is_on_the_disk_is_what_is_served() {
 async fn a_read_that_failed_is_made_good_without_a_write() {
     let (barrier, fault) = on_a_disk().await;
     let keys: Vec<_> = (0..500).map(|n| format!("k{n}")).collect();
-    put_all(&barrier, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    put_all(
+        &barrier,
+        &keys.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+    .await;
     let read_all = async || {
         let transaction = barrier.begin().await.map_err(|_| ())?;
         let view = transaction.view(MountId::SYSTEM).await.map_err(|_| ())?;
