@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod config;
+mod kill;
 mod kv;
 mod mounts;
 mod policies;

@@ -133,9 +133,12 @@ pub enum BarrierError {
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// The store failed.
+    /// The store failed. Nothing was written.
     #[error("the store failed")]
     Io(#[source] Box<dyn Error + Send + Sync>),
+    /// The store failed in a commit: everything was written or nothing, as later reads show.
+    #[error("the store failed in a commit")]
+    IoUnknown(#[source] Box<dyn Error + Send + Sync>),
     /// There was no randomness.
     #[error("no randomness")]
     Random(#[from] RandomError),
@@ -152,6 +155,18 @@ impl BarrierError {
     pub(crate) fn missing(what: &'static str) -> Self {
         Self::Corrupt { what, source: None }
     }
+
+    /// What the disk said, if it was the disk.
+    pub fn disk(&self) -> Option<std::io::ErrorKind> {
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return Some(error.kind());
+            }
+            cause = error.source();
+        }
+        None
+    }
 }
 
 impl From<ReadError> for BarrierError {
@@ -162,7 +177,10 @@ impl From<ReadError> for BarrierError {
 
 impl From<WriteError> for BarrierError {
     fn from(source: WriteError) -> Self {
-        Self::Io(source.into())
+        match source {
+            WriteError::Unknown(_) => Self::IoUnknown(source.into()),
+            WriteError::Conflict(_) | WriteError::Refused(_) => Self::Io(source.into()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every limit of the barrier, with its reason.
 
+use std::time::Duration;
+
 /// A key as its owner writes it, in bytes: longer than any path of Vault's API that clients send.
 pub const KEY_BYTES: usize = 1024;
 
@@ -42,6 +44,10 @@ pub const GROUP_BYTES: usize = 2 * WRITE_SET_BYTES;
 
 /// Batches that wait for the writer. Who comes later waits before it has sealed bytes in memory twice.
 pub const QUEUED_BATCHES: usize = 1_024;
+
+/// How long writes are refused after the disk failed, and how often the file is opened again: often enough that
+/// nobody waits for it, seldom enough that a full disk does not cost the reads their cache at every write.
+pub const RETRY_WRITES: Duration = Duration::from_secs(1);
 
 /// redb's page cache: its default of 1 GiB is more than many machines have for us.
 pub const CACHE_BYTES: usize = 256 << 20;

@@ -11,6 +11,7 @@
 //! The trait is small and its reads come in batches so that it can be served over the network: etcd has the
 //! same revisions (`mod_revision`), compares them in its transactions, and has prefix watches.
 
+mod disk;
 pub(crate) mod memory;
 pub(crate) mod redb;
 pub(crate) mod watch;
@@ -93,8 +94,7 @@ pub(crate) enum WriteError {
     /// Nothing was written.
     #[error("the store refused a commit")]
     Refused(#[source] Fault),
-    /// It failed midway. All of it is on disk or nothing; which of the two shows when the file is opened
-    /// again.
+    /// It failed midway. All of it is on disk or nothing: later snapshots show which.
     #[error("a commit failed midway")]
     Unknown(#[source] Fault),
 }

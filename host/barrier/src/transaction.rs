@@ -61,7 +61,7 @@ pub enum CommitError {
     /// Nothing was written.
     #[error("the commit failed, nothing was written")]
     Broken(#[source] BarrierError),
-    /// Everything was written or nothing; which of the two shows only when the storage is opened again.
+    /// Everything was written or nothing; later reads show which.
     #[error("the commit failed midway")]
     Unknown(#[source] BarrierError),
 }

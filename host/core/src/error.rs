@@ -1,5 +1,6 @@
 //! Why a request was not served. The server alone knows which status and words each becomes.
 
+use host_barrier::BarrierError;
 use host_logical::{EngineError, Refusal};
 
 /// A request that was not served.
@@ -65,6 +66,15 @@ pub enum HandleError {
         #[source]
         source: EngineError,
     },
+    /// The disk failed: it is full, read-only, or broken.
+    #[error("the storage failed")]
+    Storage {
+        /// Whether what was asked for is known not to be written.
+        nothing_written: bool,
+        /// For the log; what the disk said is in it.
+        #[source]
+        source: BarrierError,
+    },
     /// The host failed.
     #[error("the host failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -73,6 +83,23 @@ pub enum HandleError {
 impl HandleError {
     pub(crate) fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         HandleError::Internal(Box::new(source))
+    }
+}
+
+impl From<BarrierError> for HandleError {
+    fn from(source: BarrierError) -> Self {
+        match source {
+            BarrierError::Sealed => HandleError::Sealed,
+            source @ BarrierError::Io(_) => HandleError::Storage {
+                nothing_written: true,
+                source,
+            },
+            source @ BarrierError::IoUnknown(_) => HandleError::Storage {
+                nothing_written: false,
+                source,
+            },
+            source => HandleError::internal(source),
+        }
     }
 }
 

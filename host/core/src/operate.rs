@@ -68,6 +68,9 @@ pub enum SealError {
     /// The step cannot be taken now, or not like this; the text says why.
     #[error("{0}")]
     Invalid(String),
+    /// The disk failed.
+    #[error("the storage failed")]
+    Storage(#[source] BarrierError),
     /// The host failed.
     #[error("the host failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -77,6 +80,7 @@ impl From<HandleError> for SealError {
     fn from(err: HandleError) -> Self {
         match err {
             HandleError::Invalid(text) => SealError::Invalid(text),
+            HandleError::Storage { source, .. } => SealError::Storage(source),
             err => SealError::Internal(Box::new(err)),
         }
     }
@@ -84,7 +88,7 @@ impl From<HandleError> for SealError {
 
 impl From<BarrierError> for SealError {
     fn from(err: BarrierError) -> Self {
-        SealError::Internal(Box::new(err))
+        HandleError::from(err).into()
     }
 }
 

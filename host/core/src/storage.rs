@@ -69,24 +69,24 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HandleE
 
 pub(crate) fn from_view(err: ViewError) -> HandleError {
     match err {
-        ViewError::Broken(BarrierError::Sealed) => HandleError::Sealed,
+        ViewError::Broken(err) => err.into(),
         err => HandleError::internal(err),
     }
 }
 
 pub(crate) fn from_barrier(err: BarrierError) -> HandleError {
     match err {
-        BarrierError::Sealed => HandleError::Sealed,
         // A mount that was there when the table was read, and is gone in the snapshot, or the
         // other way round: the call runs again.
         BarrierError::UnknownMount(_) => HandleError::Conflict,
-        err => HandleError::internal(err),
+        err => err.into(),
     }
 }
 
 pub(crate) fn from_commit(err: CommitError) -> HandleError {
     match err {
         CommitError::Conflict(_) => HandleError::Conflict,
+        CommitError::Broken(err) | CommitError::Unknown(err) => err.into(),
         err => HandleError::internal(err),
     }
 }

@@ -5,12 +5,14 @@
 //! sections 5 and 6. Where nobody matches, the text says what to do next. A text never holds
 //! what was sent, but for the path of a route that does not exist.
 
+use std::io::ErrorKind;
+
 use axum::body::Body;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
-use host_barrier::UnsealShare;
+use host_barrier::{BarrierError, UnsealShare};
 use host_core::{HandleError, SealError};
 use host_logical::{EngineError, PathError, Refusal, RequestId};
 
@@ -260,7 +262,59 @@ pub(crate) fn handle_error(err: &HandleError, id: &RequestId) -> Response<Body> 
             source: EngineError::Refused(refused),
             ..
         } => refusal(refused, false),
+        HandleError::Storage {
+            nothing_written: true,
+            source,
+        } => storage(source, id),
+        HandleError::Storage {
+            nothing_written: false,
+            source,
+        } => half_written(source, id),
         HandleError::Engine { .. } | HandleError::Internal(_) => internal(err, id),
+    }
+}
+
+/// The disk failed, and nothing was written.
+fn storage(err: &BarrierError, id: &RequestId) -> Response<Body> {
+    tracing::error!(request_id = %id, error = %Chain(err), "request failed: the storage");
+    let (fault, remedy) = disk(err);
+    retry(
+        limits::RETRY_AFTER_SECONDS,
+        &format!(
+            "{fault}: nothing was written; what can be read is still served; {remedy}, and the server goes on by itself"
+        ),
+    )
+}
+
+/// The disk failed in a commit. No client may take this for a no: with a 503 it would try again.
+fn half_written(err: &BarrierError, id: &RequestId) -> Response<Body> {
+    tracing::error!(request_id = %id, error = %Chain(err), "request failed: the storage, in a commit");
+    let (fault, remedy) = disk(err);
+    error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &format!(
+            "{fault}: whether this was written is not known, read it before you try again; {remedy}, and the server goes on by itself"
+        ),
+    )
+}
+
+/// What is wrong with the disk, and what its owner can do.
+fn disk(err: &BarrierError) -> (&'static str, &'static str) {
+    match err.disk() {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            ("the disk of the storage is full", "make room on it")
+        }
+        Some(ErrorKind::FileTooLarge) => (
+            "the file of the storage may not grow",
+            "raise the limit on the size of files",
+        ),
+        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+            ("the disk of the storage is read-only", "make it writable")
+        }
+        _ => (
+            "the disk of the storage fails",
+            "see the server's log and the system's",
+        ),
     }
 }
 
@@ -292,6 +346,7 @@ fn refusal(refusal: &Refusal, plain: bool) -> Response<Body> {
 /// An error of the seal's routes, in the words that the barrier chose.
 pub(crate) fn seal_error(err: &SealError, id: &RequestId) -> Response<Body> {
     match err {
+        SealError::Storage(source) => storage(source, id),
         SealError::Internal(_) => internal(err, id),
         _ => error(StatusCode::BAD_REQUEST, &err.to_string()),
     }

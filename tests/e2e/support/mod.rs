@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -103,7 +103,14 @@ impl TestVault {
     }
 
     pub(crate) fn client(&self, token: &str) -> Client {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .max_redirects(0)
+            .build();
         Client {
+            agent: ureq::Agent::new_with_config(config),
             base: format!("http://{}/v1/", self.address()),
             token: token.to_owned(),
             headers: Vec::new(),
@@ -131,8 +138,42 @@ impl TestVault {
 
     /// Ends the server the hard way and starts it again on the same file.
     pub(crate) fn kill_and_restart(&mut self) {
-        self.server = None;
+        self.kill();
         self.run();
+    }
+
+    /// Ends the server the hard way, as `kill -9` does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts a server that has none running, on the same file.
+    pub(crate) fn run(&mut self) {
+        self.server = Some(Server::start(&self.directory.path().join("coffer.hcl")));
+    }
+
+    /// Starts a server and kills it so soon that it may not be up yet.
+    pub(crate) fn run_and_kill_after(&self, delay: Duration) {
+        let mut child = command(&self.directory.path().join("coffer.hcl"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        std::thread::sleep(delay);
+        child.kill().expect("it is ours");
+        child.wait().expect("it is ours");
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.as_ref().expect("it runs").child.id()
+    }
+
+    /// Waits until the log says `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("the log says {text:?}"), || {
+            self.log().contains(text)
+        });
     }
 
     /// Sends bytes as they are and gives back all that comes until the connection closes.
@@ -147,15 +188,11 @@ impl TestVault {
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
+}
 
-    fn run(&mut self) {
-        let config = self.directory.path().join("coffer.hcl");
-        let mut command = Command::new(coffer());
-        command
-            .arg("server")
-            .arg(format!("-config={}", config.display()));
-        let mut child = command
-            .stdin(Stdio::null())
+impl Server {
+    fn start(config: &Path) -> Self {
+        let mut child = command(config)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -180,12 +217,37 @@ impl TestVault {
                 log.lock().expect("no panic").as_str()
             );
         };
-        self.server = Some(Server {
+        Self {
             child,
             address,
             log,
-        });
+        }
     }
+}
+
+/// A server from this configuration.
+pub(crate) fn command(config: &Path) -> Command {
+    let mut command = Command::new(coffer());
+    command
+        .arg("server")
+        .arg(format!("-config={}", config.display()))
+        .stdin(Stdio::null());
+    command
+}
+
+/// Waits until `done`, within a time that is generous.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "it is not so that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Says something that a passing test has to say, too.
+pub(crate) fn say(text: &str) {
+    // Who cannot be told has lost only this line.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 impl Drop for Server {
@@ -225,6 +287,7 @@ pub(crate) fn coffer() -> PathBuf {
 /// A client that hides nothing.
 #[derive(Clone)]
 pub(crate) struct Client {
+    agent: ureq::Agent,
     base: String,
     token: String,
     headers: Vec<(String, String)>,
@@ -280,13 +343,17 @@ impl Client {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .max_redirects(0)
-            .build();
-        let agent = ureq::Agent::new_with_config(config);
+        self.try_send(method, path, body)
+            .unwrap_or_else(|err| panic!("{method} {path}: {err}"))
+    }
+
+    /// As [`Client::send`]; whoever kills servers gets no answer now and then.
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base));
@@ -297,17 +364,18 @@ impl Client {
             request = request.header(name, value);
         }
         let mut response = match body {
-            Some(body) => agent.run(request.body(body.to_owned()).expect("a request")),
-            None => agent.run(request.body(()).expect("a request")),
-        }
-        .unwrap_or_else(|err| panic!("{method} {path}: {err}"));
-        let text = response.body_mut().read_to_string().expect("text");
-        Answer {
+            Some(body) => self
+                .agent
+                .run(request.body(body.to_owned()).expect("a request")),
+            None => self.agent.run(request.body(()).expect("a request")),
+        }?;
+        let text = response.body_mut().read_to_string()?;
+        Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: serde_json::from_str(&text).unwrap_or_default(),
             text,
-        }
+        })
     }
 }
 

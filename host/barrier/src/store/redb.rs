@@ -8,9 +8,12 @@
 //! that once, tells the watchers, and answers everybody. With 64 clients that is fifteen times the commits of
 //! a transaction each, and alone it costs a client nothing.
 //!
-//! When a commit fails midway, everyone in the group is told that the outcome is unknown: it shows when the
-//! file is opened again. From then on redb refuses to write, and so does this store; reads go on from what is
-//! cached, and what is not cached fails. The way out is a restart.
+//! When the disk fails, redb gives it up: it writes no more, and reads only what it has cached. The writer then
+//! opens the file again by itself, as a start after a crash would (`disk.rs`), and what is on disk is the truth.
+//! If the commit that failed is not there, nothing of it was written; if it is, whoever waits is told that
+//! the outcome is unknown, since its sync is what failed. Watchers are told that anything may have changed.
+//! For a while after a failure writes are refused without trying, and the file is opened again no more often
+//! than that: opening costs the cache.
 //!
 //! Reads run on the caller's thread: a point read from redb's cache takes about a microsecond, a hop to a
 //! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for
@@ -24,8 +27,10 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::limits;
 use crate::names::{KeyRange, StoreKey};
+use crate::store::disk::Disk;
 use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
@@ -117,13 +123,53 @@ pub enum OpenError {
 
 /// See the module.
 pub(crate) struct RedbStore {
-    database: Arc<Database>,
-    watchers: Arc<Watchers>,
     /// Closed first when dropped, which ends the writer.
-    queue: Option<mpsc::Sender<Job>>,
+    queue: Option<mpsc::Sender<Order>>,
     writer: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    /// Released after the database was closed.
+    _locks: Locks,
     /// Held as long as the store is open; released when it is closed.
     _lock: Option<File>,
+}
+
+/// What readers and the writer share.
+struct Shared {
+    /// Replaced when it has given up its disk.
+    database: RwLock<Arc<Opened>>,
+    watchers: Watchers,
+    /// Whether the writer was asked to mend, and has not come to it.
+    asked: AtomicBool,
+}
+
+impl Shared {
+    fn database(&self) -> Arc<Opened> {
+        let database = self.database.read();
+        database.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Opened {
+    database: Database,
+    /// Whether the disk has failed under this database: it will not use it again. Snapshots outlive the
+    /// database and tell of it, too.
+    gave_up: Arc<AtomicBool>,
+}
+
+/// redb's locks of the file.
+struct Locks(Disk);
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What the writer is asked for.
+enum Order {
+    Commit(Job),
+    /// To open the file again: a read has failed.
+    Mend,
 }
 
 /// A batch, and who waits for it.
@@ -165,8 +211,11 @@ impl RedbStore {
         })?;
 
         let path = directory.join(FILE);
-        let database = match path.symlink_metadata() {
-            Ok(_) => open_file(directory, &path)?,
+        match path.symlink_metadata() {
+            Ok(_) => {
+                let (database, disk) = open_file(directory, &path)?;
+                return Self::start(database, disk, Some(lock));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Left over from a first start that was cut short; it never held anything that was
                 // acknowledged.
@@ -184,11 +233,7 @@ impl RedbStore {
                     .mode(0o600)
                     .open(&new)
                     .map_err(failed("create", &new))?;
-                let backend =
-                    FileBackend::new(file).map_err(|error| opening(directory, &new, error))?;
-                let database = builder()
-                    .create_with_backend(backend)
-                    .map_err(|error| opening(directory, &new, error))?;
+                let (database, disk) = open_disk(directory, &new, file)?;
                 write_header(&database).map_err(|source| OpenError::Io {
                     action: "initialise",
                     path: new.clone(),
@@ -198,11 +243,10 @@ impl RedbStore {
                 File::open(directory)
                     .and_then(|directory| directory.sync_all())
                     .map_err(failed("sync the directory", directory))?;
-                database
+                Self::start(database, disk, Some(lock))
             }
-            Err(error) => return Err(failed("look at", &path)(error)),
-        };
-        Self::start(database, Some(lock))
+            Err(error) => Err(failed("look at", &path)(error)),
+        }
     }
 
     /// A store on any backend of redb: how crashes and failing disks are simulated. An empty one is
@@ -210,41 +254,67 @@ impl RedbStore {
     pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
         let unusable = |source: Fault| OpenError::Unusable(source);
         let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
+        let disk = Disk::new(backend, None);
         let database = builder()
-            .create_with_backend(backend)
+            .create_with_backend(disk.clone())
             .map_err(|source| unusable(source.into()))?;
         if empty {
             write_header(&database).map_err(unusable)?;
         }
         match format(&database) {
-            Ok(Some(FORMAT)) => Self::start(database, None),
+            Ok(Some(FORMAT)) => Self::start(database, disk, None),
             Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
             Ok(None) => Err(OpenError::Unusable("it has no header of ours".into())),
             Err(source) => Err(unusable(source)),
         }
     }
 
-    fn start(database: Database, lock: Option<File>) -> Result<Self, OpenError> {
-        let database = Arc::new(database);
-        let revision = RedbSnapshot::take(&database)
+    fn start(database: Database, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
+        let opened = Opened::new(database);
+        let revision = RedbSnapshot::take(&opened)
             .map_err(|error| OpenError::Unusable(error.into()))?
             .revision;
-        let watchers = Arc::new(Watchers::new(revision));
-        let (queue, jobs) = mpsc::channel(limits::QUEUED_BATCHES);
+        let shared = Arc::new(Shared {
+            database: RwLock::new(Arc::new(opened)),
+            watchers: Watchers::new(revision),
+            asked: AtomicBool::new(false),
+        });
+        let (queue, orders) = mpsc::channel(limits::QUEUED_BATCHES);
+        let writer = Writer {
+            shared: shared.clone(),
+            disk: disk.clone(),
+            trouble: None,
+        };
         let writer = std::thread::Builder::new()
             .name("barrier-writer".to_owned())
-            .spawn({
-                let (database, watchers) = (database.clone(), watchers.clone());
-                move || write(&database, &watchers, jobs)
-            })
+            .spawn(move || writer.run(orders))
             .map_err(|source| OpenError::Unusable(source.into()))?;
         Ok(Self {
-            database,
-            watchers,
             queue: Some(queue),
             writer: Some(writer),
+            shared,
+            _locks: Locks(disk),
             _lock: lock,
         })
+    }
+
+    /// Has the writer open the file again, unless it was asked already.
+    fn ask_to_mend(&self) {
+        if let Some(queue) = &self.queue
+            && !self.shared.asked.swap(true, Ordering::Relaxed)
+            && queue.try_send(Order::Mend).is_err()
+        {
+            self.shared.asked.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Opened {
+    fn new(database: Database) -> Self {
+        Self {
+            database,
+            gave_up: Arc::default(),
+        }
     }
 }
 
@@ -262,7 +332,15 @@ impl Drop for RedbStore {
 #[async_trait]
 impl Store for RedbStore {
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError> {
-        Ok(Arc::new(RedbSnapshot::take(&self.database)?))
+        let opened = self.shared.database();
+        if opened.gave_up.load(Ordering::Relaxed) {
+            // What is cached is still good.
+            self.ask_to_mend();
+        }
+        let snapshot = RedbSnapshot::take(&opened);
+        Ok(Arc::new(
+            snapshot.map_err(|error| failed_read(&opened.gave_up, error))?,
+        ))
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<Revision, WriteError> {
@@ -273,7 +351,7 @@ impl Store for RedbStore {
             .as_ref()
             .ok_or_else(|| WriteError::Refused(stopped().into()))?;
         queue
-            .send(Job { batch, answer })
+            .send(Order::Commit(Job { batch, answer }))
             .await
             .map_err(|_| WriteError::Refused(stopped().into()))?;
         answered
@@ -282,25 +360,71 @@ impl Store for RedbStore {
     }
 
     fn watch(&self, prefixes: &[&[u8]]) -> Watch {
-        self.watchers.watch(prefixes)
+        self.shared.watchers.watch(prefixes)
     }
 }
 
-/// The writer: until the queue is closed and empty.
-fn write(database: &Database, watchers: &Watchers, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(first) = jobs.blocking_recv() {
-        let mut bytes = first.batch.bytes();
-        let mut group = vec![first];
-        while group.len() < limits::GROUP_BATCHES && bytes < limits::GROUP_BYTES {
-            let Ok(next) = jobs.try_recv() else { break };
-            bytes += next.batch.bytes();
-            group.push(next);
+/// The writer's thread.
+struct Writer {
+    shared: Arc<Shared>,
+    /// As the database that is in use has it.
+    disk: Disk,
+    /// From a failure until a commit succeeds.
+    trouble: Option<Trouble>,
+}
+
+/// What the disk said last.
+struct Trouble {
+    cause: Cause,
+    /// Before this, nothing is tried.
+    retry_at: Instant,
+}
+
+impl Writer {
+    /// Until the queue is closed and empty.
+    fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(first) = orders.blocking_recv() {
+            let mut group = Vec::new();
+            let mut bytes = 0;
+            let mut next = Some(first);
+            while let Some(order) = next {
+                match order {
+                    Order::Commit(job) => {
+                        bytes += job.batch.bytes();
+                        group.push(job);
+                    }
+                    Order::Mend => self.shared.asked.store(false, Ordering::Relaxed),
+                }
+                let full = group.len() >= limits::GROUP_BATCHES || bytes >= limits::GROUP_BYTES;
+                next = if full { None } else { orders.try_recv().ok() };
+            }
+            self.serve(group);
         }
-        match commit_group(database, &group) {
+    }
+
+    fn serve(&mut self, group: Vec<Job>) {
+        if let Some(trouble) = &self.trouble
+            && Instant::now() < trouble.retry_at
+        {
+            return refuse(group, &trouble.cause);
+        }
+        if self.shared.database().gave_up.load(Ordering::Relaxed)
+            && let Err(cause) = self.mend()
+        {
+            return refuse(group, &cause);
+        }
+        if group.is_empty() {
+            return;
+        }
+        let before = self.shared.watchers.latest();
+        match commit_group(&self.shared.database().database, &group) {
             Ok(verdicts) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!("the storage takes writes again");
+                }
                 for (job, verdict) in group.iter().zip(&verdicts) {
                     if let Ok(revision) = verdict {
-                        watchers.tell(*revision, job.batch.written());
+                        self.shared.watchers.tell(*revision, job.batch.written());
                     }
                 }
                 // Conflicts are answered only now, too: who runs again then sees what was in the way.
@@ -310,26 +434,119 @@ fn write(database: &Database, watchers: &Watchers, mut jobs: mpsc::Receiver<Job>
                 }
             }
             Err(failure) => {
-                for job in group {
-                    drop(job.answer.send(Err(failure.for_one_of_many())));
+                let (GroupFailure::Refused(error) | GroupFailure::Unknown(error)) = &failure;
+                let cause = Cause::of(error);
+                let mut known = matches!(failure, GroupFailure::Refused(_));
+                if gives_up(error) {
+                    tracing::error!(
+                        error = %cause.text,
+                        "the storage could not be written; reads go on, and writes are tried again from time to time"
+                    );
+                    self.shared
+                        .database()
+                        .gave_up
+                        .store(true, Ordering::Relaxed);
+                    self.trouble_begins(cause.clone());
+                    // Reads need it in any case, and it shows whether the commit is there.
+                    known |= matches!(self.mend(), Ok(revision) if revision == before);
+                }
+                match known {
+                    true => refuse(group, &cause),
+                    false => {
+                        for job in group {
+                            drop(job.answer.send(Err(WriteError::Unknown(cause.fault()))));
+                        }
+                    }
                 }
             }
         }
     }
+
+    /// Opens the file again, as after a crash. Returns the revision that is on it.
+    fn mend(&mut self) -> Result<Revision, Cause> {
+        let disk = self.disk.hand_over();
+        let opened = (|| {
+            let database = builder().create_with_backend(disk.clone())?;
+            let opened = Opened::new(database);
+            let revision = RedbSnapshot::take(&opened)?.revision;
+            Ok::<_, redb::Error>((opened, revision))
+        })();
+        let told = self.shared.watchers.latest();
+        let cause = match opened {
+            Ok((opened, revision)) if revision >= told => {
+                self.disk = disk;
+                // The former one goes with whoever is just taking a snapshot of it.
+                *self
+                    .shared
+                    .database
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
+                self.shared.watchers.tell_all(revision);
+                tracing::info!(revision = revision.get(), "the data file was opened again");
+                return Ok(revision);
+            }
+            Ok((_, revision)) => Cause {
+                kind: ErrorKind::InvalidData,
+                text: format!(
+                    "the disk has lost commits that were durable: it is at revision {revision}, and {told} was answered"
+                ),
+            },
+            Err(error) => Cause::of(&error),
+        };
+        tracing::error!(error = %cause.text, "the data file could not be opened again; reads go on from memory only");
+        self.trouble_begins(cause.clone());
+        Err(cause)
+    }
+
+    fn trouble_begins(&mut self, cause: Cause) {
+        self.trouble = Some(Trouble {
+            cause,
+            retry_at: Instant::now() + limits::RETRY_WRITES,
+        });
+    }
 }
 
-/// Why a whole group failed. Each of its members gets the text.
+/// Answers that nothing was written.
+fn refuse(group: Vec<Job>, cause: &Cause) {
+    for job in group {
+        drop(job.answer.send(Err(WriteError::Refused(cause.fault()))));
+    }
+}
+
+/// Why a whole group failed.
 enum GroupFailure {
     Refused(redb::Error),
     Unknown(redb::Error),
 }
 
-impl GroupFailure {
-    fn for_one_of_many(&self) -> WriteError {
-        match self {
-            Self::Refused(error) => WriteError::Refused(error.to_string().into()),
-            Self::Unknown(error) => WriteError::Unknown(error.to_string().into()),
+/// Whether redb uses its disk no more after this.
+fn gives_up(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
+}
+
+/// An error that each of many is told.
+#[derive(Clone)]
+struct Cause {
+    kind: ErrorKind,
+    text: String,
+}
+
+impl Cause {
+    fn of(error: &redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => Self {
+                kind: error.kind(),
+                text: error.to_string(),
+            },
+            error => Self {
+                kind: ErrorKind::Other,
+                text: error.to_string(),
+            },
         }
+    }
+
+    fn fault(&self) -> Fault {
+        io::Error::new(self.kind, self.text.clone()).into()
     }
 }
 
@@ -434,25 +651,22 @@ fn split(stored: &[u8]) -> Result<(Revision, &[u8]), redb::Error> {
 /// A read transaction of redb.
 struct RedbSnapshot {
     revision: Revision,
+    gave_up: Arc<AtomicBool>,
     records: ReadOnlyTable<&'static [u8; StoreKey::BYTES], &'static [u8]>,
 }
 
 impl RedbSnapshot {
-    fn take(database: &Database) -> Result<Self, ReadError> {
-        (|| {
-            let transaction = database.begin_read()?;
-            let header = transaction.open_table(HEADER)?;
-            let revision = Revision(
-                header
-                    .get(HEADER_REVISION)?
-                    .map_or(0, |guard| guard.value()),
-            );
-            Ok(Self {
-                revision,
-                records: transaction.open_table(RECORDS)?,
-            })
-        })()
-        .map_err(|error: redb::Error| ReadError(error.into()))
+    fn take(opened: &Opened) -> Result<Self, redb::Error> {
+        let transaction = opened.database.begin_read()?;
+        let header = transaction.open_table(HEADER)?;
+        let revision = header
+            .get(HEADER_REVISION)?
+            .map_or(0, |guard| guard.value());
+        Ok(Self {
+            revision: Revision(revision),
+            gave_up: opened.gave_up.clone(),
+            records: transaction.open_table(RECORDS)?,
+        })
     }
 
     fn read(&self, key: &StoreKey) -> Result<Option<Record>, redb::Error> {
@@ -474,12 +688,13 @@ impl Snapshot for RedbSnapshot {
     }
 
     async fn get(&self, key: &StoreKey) -> Result<Option<Record>, ReadError> {
-        self.read(key).map_err(|error| ReadError(error.into()))
+        self.read(key)
+            .map_err(|error| failed_read(&self.gave_up, error))
     }
 
     async fn get_many(&self, keys: &[StoreKey]) -> Result<Vec<Option<Record>>, ReadError> {
-        let read = |key| self.read(key).map_err(|error| ReadError(error.into()));
-        keys.iter().map(read).collect()
+        let found: Result<_, _> = keys.iter().map(|key| self.read(key)).collect();
+        found.map_err(|error| failed_read(&self.gave_up, error))
     }
 
     async fn range(&self, range: KeyRange, limit: usize) -> Result<Records, ReadError> {
@@ -499,8 +714,16 @@ impl Snapshot for RedbSnapshot {
             }
             Ok(found)
         };
-        read().map_err(|error: redb::Error| ReadError(error.into()))
+        read().map_err(|error: redb::Error| failed_read(&self.gave_up, error))
     }
+}
+
+/// Notes a failure after which the file has to be opened again.
+fn failed_read(gave_up: &AtomicBool, error: redb::Error) -> ReadError {
+    if gives_up(&error) {
+        gave_up.store(true, Ordering::Relaxed);
+    }
+    ReadError(Cause::of(&error).fault())
 }
 
 fn builder() -> redb::Builder {
@@ -534,7 +757,7 @@ fn format(database: &impl redb::ReadableDatabase) -> Result<Option<u64>, Fault> 
 }
 
 /// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
-fn open_file(directory: &Path, path: &Path) -> Result<Database, OpenError> {
+fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
     let failed = |source: io::Error| OpenError::Io {
         action: "open",
         path: path.to_owned(),
@@ -583,11 +806,25 @@ fn open_file(directory: &Path, path: &Path) -> Result<Database, OpenError> {
         Err(DatabaseError::RepairAborted) => {}
         Err(error) => return Err(opening(directory, path, error)),
     }
-    let database = builder()
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
         .open(path)
-        .map_err(|error| opening(directory, path, error))?;
+        .map_err(failed)?;
+    let (database, disk) = open_disk(directory, path, file)?;
     check_format(format(&database))?;
-    Ok(database)
+    Ok((database, disk))
+}
+
+/// A database on `file`, which is empty or one already.
+fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Database, Disk), OpenError> {
+    let open = || {
+        let same = file.try_clone().map_err(redb::StorageError::Io)?;
+        let disk = Disk::new(FileBackend::new(file)?, Some(same));
+        let database = builder().create_with_backend(disk.clone())?;
+        Ok((database, disk))
+    };
+    open().map_err(|error| opening(directory, path, error))
 }
 
 fn opening(directory: &Path, path: &Path, error: DatabaseError) -> OpenError {

@@ -72,6 +72,20 @@ impl Watchers {
         Watch(receiver)
     }
 
+    /// The last commit that was told.
+    pub(crate) fn latest(&self) -> Revision {
+        lock(&self.0).latest
+    }
+
+    /// Tells every watcher that what it watches may have been written up to `revision`.
+    pub(crate) fn tell_all(&self, revision: Revision) {
+        let mut registry = lock(&self.0);
+        registry.latest = registry.latest.max(revision);
+        for sender in registry.by_prefix.values().flatten() {
+            raise(sender, revision);
+        }
+    }
+
     /// Tells the watchers of `keys` that commit `revision` wrote them.
     pub(crate) fn tell<'k>(&self, revision: Revision, keys: impl Iterator<Item = &'k StoreKey>) {
         let mut registry = lock(&self.0);
@@ -87,15 +101,19 @@ impl Watchers {
                     .into_iter()
                     .flatten()
                 {
-                    sender.send_if_modified(|known| {
-                        let news = *known < revision;
-                        *known = revision.max(*known);
-                        news
-                    });
+                    raise(sender, revision);
                 }
             }
         }
     }
+}
+
+fn raise(sender: &watch::Sender<Revision>, revision: Revision) {
+    sender.send_if_modified(|known| {
+        let news = *known < revision;
+        *known = revision.max(*known);
+        news
+    });
 }
 
 impl Registry {

@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use redb::backends::InMemoryBackend;
 use redb::{Database, StorageBackend, TableDefinition};
 
 use super::*;
-use crate::{BarrierError, OpenError};
+use crate::{MountId, OpenError, Revision, lock};
 
 async fn open(directory: &Path) -> Result<Barrier, OpenError> {
     Barrier::open(
@@ -241,16 +242,36 @@ async fn many_commits_at_once_are_each_durable_when_answered() {
 /// A disk that can be made to fail.
 #[derive(Debug)]
 struct Disk {
-    inner: InMemoryBackend,
-    broken: Arc<AtomicBool>,
+    inner: Arc<InMemoryBackend>,
+    fault: Arc<Mutex<Fault>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// As a full or a read-only disk.
+    Writes,
+    /// As a disk that is gone.
+    Everything,
+    /// One sync, after this many more.
+    Sync(u32),
 }
 
 impl Disk {
-    fn works(&self) -> io::Result<()> {
-        if self.broken.load(Ordering::SeqCst) {
-            Err(ErrorKind::Other.into())
-        } else {
-            Ok(())
+    fn new() -> (Self, Arc<Mutex<Fault>>) {
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let inner = Arc::new(InMemoryBackend::new());
+        let disk = Self {
+            inner,
+            fault: fault.clone(),
+        };
+        (disk, fault)
+    }
+
+    fn fails_if(&self, fails: impl Fn(Fault) -> bool) -> io::Result<()> {
+        match fails(*lock(&self.fault)) {
+            true => Err(ErrorKind::StorageFull.into()),
+            false => Ok(()),
         }
     }
 }
@@ -260,53 +281,161 @@ impl StorageBackend for Disk {
         self.inner.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.fails_if(|fault| fault == Fault::Everything)?;
         self.inner.read(offset, out)
     }
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.works()?;
+        self.fails_if(|fault| matches!(fault, Fault::Writes | Fault::Everything))?;
         self.inner.set_len(length)
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.works()?;
+        let mut fault = lock(&self.fault);
+        match *fault {
+            Fault::Writes | Fault::Everything => return Err(ErrorKind::StorageFull.into()),
+            Fault::Sync(0) => {
+                *fault = Fault::None;
+                return Err(ErrorKind::StorageFull.into());
+            }
+            Fault::Sync(more) => *fault = Fault::Sync(more - 1),
+            Fault::None => {}
+        }
         self.inner.sync_data()
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.works()?;
+        self.fails_if(|fault| matches!(fault, Fault::Writes | Fault::Everything))?;
         self.inner.write(offset, data)
     }
 }
 
-#[tokio::test]
-async fn after_a_failed_commit_reads_go_on_and_writes_are_refused() {
-    let broken = Arc::new(AtomicBool::new(false));
-    let disk = Disk {
-        inner: InMemoryBackend::new(),
-        broken: broken.clone(),
-    };
+async fn on_a_disk() -> (Barrier, Arc<Mutex<Fault>>) {
+    let (disk, fault) = Disk::new();
     let barrier = Barrier::open_backend(disk, Arc::new(Counting::new()))
         .await
         .unwrap();
     let share = initialize(&barrier, 1, 1).await.unwrap().remove(0);
     barrier.unseal(share).await.unwrap();
     put_all(&barrier, &["a"]).await;
+    (barrier, fault)
+}
 
-    broken.store(true, Ordering::SeqCst);
-    let (transaction, view) = begin(&barrier).await;
-    view.put("b", b"1").await.unwrap();
-    assert!(matches!(
-        transaction.commit().await,
-        Err(CommitError::Unknown(BarrierError::Io(_)))
-    ));
-    assert_eq!(read(&barrier, "a").await.as_deref(), Some("a"));
-    assert_eq!(read(&barrier, "b").await, None);
+async fn try_put(barrier: &Barrier, key: &str) -> Result<Revision, CommitError> {
+    let (transaction, view) = begin(barrier).await;
+    view.put(key, b"1").await.unwrap();
+    transaction.commit().await
+}
 
-    // Even when the disk works again: what is on it is known only after opening it anew.
-    broken.store(false, Ordering::SeqCst);
-    let (transaction, view) = begin(&barrier).await;
-    view.put("b", b"1").await.unwrap();
-    assert!(matches!(
-        transaction.commit().await,
-        Err(CommitError::Broken(BarrierError::Io(_)))
-    ));
-    assert_eq!(list(&barrier, "").await, ["a"]);
+/// Writes until it is taken: nobody has done anything but wait.
+async fn put_when_possible(barrier: &Barrier, key: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = try_put(barrier, key).await {
+        assert!(Instant::now() < deadline, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn when_writes_fail_reads_go_on_and_writes_come_back_by_themselves() {
+    for broken in [Fault::Writes, Fault::Everything] {
+        let (barrier, fault) = on_a_disk().await;
+        *lock(&fault) = broken;
+        // Not even that the file cannot be opened again does harm.
+        for _ in 0..3 {
+            let error = try_put(&barrier, "b").await.unwrap_err();
+            let (CommitError::Unknown(cause) | CommitError::Broken(cause)) = &error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(cause.disk(), Some(ErrorKind::StorageFull));
+            assert_eq!(read(&barrier, "a").await.as_deref(), Some("a"));
+            assert_eq!(list(&barrier, "").await, ["a"]);
+        }
+        *lock(&fault) = Fault::None;
+        put_when_possible(&barrier, "c").await;
+        assert_eq!(list(&barrier, "").await, ["a", "c"], "{broken:?}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_what_is_on_the_disk_is_what_is_served() {
+    let mut seen = [false, false];
+    for syncs in 0.. {
+        let (barrier, fault) = on_a_disk().await;
+        let watch = barrier.watch_directory(MountId::SYSTEM, "").await.unwrap();
+        let before = barrier.begin().await.unwrap().revision();
+        *lock(&fault) = Fault::Sync(syncs);
+        let answer = try_put(&barrier, "b").await;
+        if *lock(&fault) != Fault::None {
+            // A commit has no more syncs than that.
+            answer.unwrap();
+            break;
+        }
+        let there = list(&barrier, "").await == ["a", "b"];
+        match answer {
+            Err(CommitError::Broken(_)) => assert!(!there),
+            Err(CommitError::Unknown(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        // A cache that holds what was there before must hear of it.
+        let now = barrier.begin().await.unwrap().revision();
+        assert_eq!(now > before, there);
+        assert_eq!(watch.revision(), now);
+        seen[usize::from(there)] = true;
+        put_when_possible(&barrier, "c").await;
+        assert_eq!(list(&barrier, "").await.contains(&"b".to_owned()), there);
+    }
+    assert_eq!(seen, [true, true], "each outcome was tried");
+}
+
+#[tokio::test]
+async fn a_read_that_failed_is_made_good_without_a_write() {
+    let (barrier, fault) = on_a_disk().await;
+    let keys: Vec<_> = (0..500).map(|n| format!("k{n}")).collect();
+    put_all(
+        &barrier,
+        &keys.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+    .await;
+    let read_all = async || {
+        let transaction = barrier.begin().await.map_err(|_| ())?;
+        let view = transaction.view(MountId::SYSTEM).await.map_err(|_| ())?;
+        for key in &keys {
+            view.get(key).await.map_err(|_| ())?.ok_or(())?;
+        }
+        Ok::<_, ()>(())
+    };
+    // Opened again it has nothing cached, so that reads need the disk.
+    *lock(&fault) = Fault::Sync(0);
+    try_put(&barrier, "b").await.unwrap_err();
+    *lock(&fault) = Fault::Everything;
+    read_all().await.unwrap_err();
+    *lock(&fault) = Fault::None;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while read_all().await.is_err() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// As a disk that said of a sync that it was done, and comes back with an earlier state.
+#[tokio::test]
+async fn a_disk_that_lost_what_was_answered_is_not_taken_for_the_truth() {
+    let (disk, fault) = Disk::new();
+    let content = disk.inner.clone();
+    let barrier = Barrier::open_backend(disk, Arc::new(Counting::new()))
+        .await
+        .unwrap();
+    let share = initialize(&barrier, 1, 1).await.unwrap().remove(0);
+    barrier.unseal(share).await.unwrap();
+    put_all(&barrier, &["a"]).await;
+    let mut earlier = vec![0; content.len().unwrap() as usize];
+    content.read(0, &mut earlier).unwrap();
+    put_all(&barrier, &["b"]).await;
+
+    *lock(&fault) = Fault::Sync(0);
+    content.set_len(earlier.len() as u64).unwrap();
+    content.write(0, &earlier).unwrap();
+    for _ in 0..2 {
+        try_put(&barrier, "c").await.unwrap_err();
+    }
+    // What was answered is still shown from memory, and nothing is built on what lacks it.
+    assert_eq!(list(&barrier, "").await, ["a", "b"]);
 }
