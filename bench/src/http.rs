@@ -341,14 +341,10 @@ pub(crate) fn measure(report: &mut Report, seconds: u64, commits: Option<f64>) -
     incumbent(
         "durable write at 64 connections",
         8.0,
-        (write_64, 1_463.0),
+        write_64,
+        1_463.0,
         510.0,
     );
-    incumbent(
-        "KV v2 read under 101 rules",
-        8.0,
-        (rules_101, 3_357.0),
-        550.0,
-    );
+    incumbent("KV v2 read under 101 rules", 8.0, rules_101, 3_357.0, 550.0);
     Ok(())
 }

@@ -14,7 +14,8 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::process;
 
-/// One kind of request, or one for each connection, and how it is to be answered.
+/// One kind of request, or several that the connections go through in turn, and how each is to be
+/// answered. No two connections are at the same one where there are as many as connections.
 #[derive(Clone)]
 pub(crate) struct Work {
     pub(crate) name: String,
@@ -45,10 +46,11 @@ pub(crate) fn run(
     time: Duration,
 ) -> Result<Load> {
     let mut poll = Poll::new()?;
-    let mut connections = (0..connections)
+    let count = connections;
+    let mut connections = (0..count)
         .map(|number| {
-            let request = &work.requests[number % work.requests.len()];
-            let mut connection = Connection::open(address, request)?;
+            let requests = work.requests.iter().cycle().skip(number).step_by(count);
+            let mut connection = Connection::open(address, requests)?;
             let (stream, token) = (&mut connection.stream, Token(number));
             poll.registry()
                 .register(stream, token, Interest::READABLE)?;
@@ -97,22 +99,22 @@ pub(crate) fn run(
     })
 }
 
-struct Connection<'w> {
+struct Connection<R> {
     stream: TcpStream,
-    request: &'w [u8],
+    requests: R,
     asked: Instant,
     /// Of an answer that came in parts: its status, and how many bytes are to come.
     unfinished: Option<(u16, usize)>,
 }
 
-impl<'w> Connection<'w> {
-    fn open(address: SocketAddr, request: &'w [u8]) -> Result<Self> {
+impl<'w, R: Iterator<Item = &'w Vec<u8>>> Connection<R> {
+    fn open(address: SocketAddr, requests: R) -> Result<Self> {
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream: TcpStream::from_std(stream),
-            request,
+            requests,
             asked: Instant::now(),
             unfinished: None,
         })
@@ -123,9 +125,10 @@ impl<'w> Connection<'w> {
     }
 
     fn ask_at(&mut self, now: Instant) -> Result<()> {
+        let request = self.requests.next().context("a request")?;
         self.asked = now;
-        let written = self.stream.write(self.request)?;
-        ensure!(written == self.request.len(), "a request is too large");
+        let written = self.stream.write(request)?;
+        ensure!(written == request.len(), "a request is too large");
         Ok(())
     }
 

@@ -5,8 +5,13 @@
 //! be, and of this very run.
 //!
 //! ```text
-//! http.rs     the routes of a server, over HTTP
-//! sandbox.rs  a call through the sandbox, against the same code natively
+//! pieces.rs    the disk, commits, the cipher
+//! sandbox.rs   a call through the sandbox, against the same code natively
+//! http.rs      the routes of a server, over HTTP
+//! anatomy.rs   where the time of one read goes
+//! startup.rs   the binary: size, first secret, idle memory
+//! scale.rs     many mounts, secrets and names
+//! neighbour.rs reads beside a hostile mount
 //!
 //! load.rs     the load          server.rs  the server that is measured
 //! sample.rs   medians           process.rs what the kernel knows of a process
@@ -15,13 +20,18 @@
 
 #![expect(clippy::print_stdout, reason = "this is a program for a terminal")]
 
+mod anatomy;
 mod http;
 mod load;
+mod neighbour;
+mod pieces;
 mod process;
 mod report;
 mod sample;
 mod sandbox;
+mod scale;
 mod server;
+mod startup;
 
 use std::path::PathBuf;
 
@@ -42,15 +52,28 @@ struct Arguments {
     /// Where the result goes as JSON
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
+    /// Also with 1,000,000 secrets, which takes minutes
+    #[arg(long)]
+    million: bool,
     /// Be the server that is measured; for the bench itself
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
+    /// With a hostile engine in its catalog
+    #[arg(long, hide = true)]
+    hostile: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    Http,
+    Pieces,
     Sandbox,
+    Http,
+    Anatomy,
+    Startup,
+    Mounts,
+    Secrets,
+    Listings,
+    Neighbour,
 }
 
 fn main() -> Result<()> {
@@ -59,15 +82,42 @@ fn main() -> Result<()> {
         .enable_all()
         .build()?;
     if let Some(directory) = &arguments.serve {
-        return runtime.block_on(server::be(directory));
+        return runtime.block_on(server::be(directory, arguments.hostile));
     }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut report = Report::default();
-    if wanted(Part::Sandbox) {
-        runtime.block_on(sandbox::measure(&mut report))?;
+    let (mut pieces, mut reads) = (None, None);
+    if wanted(Part::Pieces) || wanted(Part::Anatomy) {
+        pieces = Some(runtime.block_on(pieces::measure(&mut report))?);
+    }
+    if wanted(Part::Sandbox) || wanted(Part::Anatomy) {
+        reads = Some(runtime.block_on(sandbox::measure(&mut report))?);
     }
     if wanted(Part::Http) {
-        http::measure(&mut report, arguments.seconds, None)?;
+        let commits = pieces.as_ref().map(|pieces| pieces.commits_one_by_one);
+        http::measure(&mut report, arguments.seconds, commits)?;
+    }
+    if let (true, Some(pieces), Some(reads)) = (wanted(Part::Anatomy), &pieces, &reads) {
+        anatomy::measure(&mut report, pieces, reads)?;
+    }
+    if wanted(Part::Startup) {
+        startup::measure(&mut report)?;
+    }
+    if wanted(Part::Mounts) {
+        scale::mounts(&mut report)?;
+    }
+    if wanted(Part::Listings) {
+        scale::listings(&mut report, &runtime)?;
+    }
+    if wanted(Part::Secrets) {
+        scale::secrets(&mut report, &runtime, 1_000)?;
+        scale::secrets(&mut report, &runtime, 100_000)?;
+    }
+    if arguments.million {
+        scale::secrets(&mut report, &runtime, 1_000_000)?;
+    }
+    if wanted(Part::Neighbour) {
+        neighbour::measure(&mut report)?;
     }
     report.show_targets();
     report.write(&arguments.json)?;

@@ -5,24 +5,36 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use axum::routing::get;
+use host_barrier::{Barrier, Random, StorageConfig, SystemRandomness};
+use host_core::{Clock, Core, Custody, Parts, SealKind, Settings, SystemClock};
+use host_keys::MountSecrets;
+use host_logical::{EngineKind, Secrets};
+use host_runtime::{EngineHost, RuntimeConfig};
+use host_server::Surface;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
+use crate::neighbour;
 use crate::process::{self, Memory};
 
 /// Serves until its standard input closes, which it does with its parent.
-pub(crate) async fn be(directory: &Path) -> Result<()> {
+pub(crate) async fn be(directory: &Path, hostile: bool) -> Result<()> {
     let text = format!(
         "storage \"redb\" {{ path = {directory:?} }}\nlistener \"tcp\" {{\n address = \"127.0.0.1:0\"\n tls_disable = true\n}}\nlog_level = \"error\"\n"
     );
     let config = host_server::Config::parse(Path::new("bench.hcl"), &text)?;
     let listeners = host_server::bind(&config).await?;
     println!("{}", listeners[0].url());
-    let surface = host_server::open(config).await?;
+    let surface = match hostile {
+        false => host_server::open(config).await?,
+        true => open_with_hostile(directory).await?,
+    };
     let core = surface.core.clone();
     let router = host_server::router(surface).route("/constant", get(|| async { "constant" }));
     let parent_is_gone = async {
@@ -34,9 +46,54 @@ pub(crate) async fn be(directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// As `host_server::open`, with a hostile engine in the catalog: there is no route yet by which one
+/// could get there.
+async fn open_with_hostile(directory: &Path) -> Result<Surface> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandomness::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let storage = StorageConfig::Redb {
+        directory: directory.to_owned(),
+    };
+    let engines = EngineHost::new(RuntimeConfig::default())?;
+    let component = neighbour::COMPONENT.to_vec();
+    engines.register(EngineKind::Secrets, "hostile", "1.0.0", component)?;
+    let core = Core::new(Parts {
+        barrier: Barrier::open(storage, random.clone()).await?,
+        engines,
+        custody: Arc::new(Keys(random.clone())),
+        clock: clock.clone(),
+        random: random.clone(),
+        settings: Settings {
+            default_lease_ttl: Settings::LEASE_TTL,
+            max_lease_ttl: Settings::LEASE_TTL,
+            seal: SealKind::Shamir,
+            version: "1.0.0",
+        },
+    });
+    Ok(Surface {
+        core,
+        clock,
+        random,
+    })
+}
+
+struct Keys(Arc<dyn Random>);
+
+impl Custody for Keys {
+    fn secrets(&self, key: Zeroizing<[u8; 32]>) -> Arc<dyn Secrets> {
+        let random = self.0.clone();
+        Arc::new(MountSecrets::new(
+            &key,
+            Arc::new(move |buf| Ok(random.fill(buf)?)),
+        ))
+    }
+}
+
 /// A store, and what opens it.
 pub(crate) struct Store {
     directory: TempDir,
+    /// Of its servers.
+    flags: &'static [&'static str],
     pub(crate) unseal_key: String,
     pub(crate) token: String,
 }
@@ -44,12 +101,18 @@ pub(crate) struct Store {
 impl Store {
     /// A new one with KV 2 at `secret/`, and its server.
     pub(crate) fn create() -> Result<(Self, Server)> {
+        Self::create_with(&[])
+    }
+
+    /// The same, with more flags for its servers.
+    pub(crate) fn create_with(flags: &'static [&'static str]) -> Result<(Self, Server)> {
         let mut store = Self {
             directory: TempDir::new()?,
+            flags,
             unseal_key: String::new(),
             token: String::new(),
         };
-        let server = Server::start(&store.path())?;
+        let server = Server::start(&store.path(), flags)?;
         let ask = json!({ "secret_shares": 1, "secret_threshold": 1 });
         let made = server.ask("PUT", "sys/init", "", Some(&ask))?;
         let text = |value: &Value| value.as_str().map(str::to_owned).context("a text");
@@ -63,7 +126,7 @@ impl Store {
 
     /// A server on it, unsealed.
     pub(crate) fn open(&self) -> Result<Server> {
-        let server = Server::start(&self.path())?;
+        let server = Server::start(&self.path(), self.flags)?;
         self.unseal(&server)?;
         Ok(server)
     }
@@ -87,10 +150,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// Sealed.
-    fn start(data: &Path) -> Result<Self> {
+    fn start(data: &Path, flags: &[&str]) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("--serve")
             .arg(data)
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
