@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::http::{Routes, Series, in_turns, show};
 use crate::pieces::Pieces;
 use crate::report::Report;
-use crate::sample::median;
+use crate::sample::{median, micros};
 use crate::sandbox::Reads;
 
 const ROUNDS: usize = 9;
@@ -23,7 +23,6 @@ pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Re
     let routes = Routes::prepare()?;
     let stages = [
         routes.constant(),
-        routes.seal_status(),
         routes.no_token(),
         routes.nowhere(),
         routes.denied(),
@@ -33,25 +32,24 @@ pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Re
     in_turns(&routes.server, &mut series, ROUNDS, TIME)?;
     show(report, &series);
 
-    let [constant, seal_status, no_token, nowhere, denied, read] = &series;
+    let [constant, no_token, nowhere, denied, read] = &series;
     let more = |late: &Series, early: &Series| {
         let differences = late.cpu.iter().zip(&early.cpu);
         median(differences.map(|(late, early)| late - early).collect())
     };
     let whole = read.cpu_micros();
-    let sandbox = reads.fresh - reads.native;
+    let answer = routes.kv_answer()?;
+    let json = micros(1000, || {
+        std::hint::black_box(serde_json::to_vec(&answer).is_ok());
+    });
     let steps = [
         (
             "HTTP: sockets, hyper, axum (the constant route)",
             constant.cpu_micros(),
         ),
         (
-            "JSON and headers of an answer, the path (sys/seal-status)",
-            more(seal_status, constant),
-        ),
-        (
-            "mount, route, snapshot (refused for want of a token)",
-            more(no_token, seal_status),
+            "path, headers, mount, route, snapshot (refused for want of a token)",
+            more(no_token, constant),
         ),
         (
             "token: hash, record, in force (root token, no such mount)",
@@ -60,11 +58,12 @@ pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Re
         ("policy (403)", more(denied, nowhere)),
         (
             "sandbox: instance, calls, crossings, its end (alone)",
-            sandbox,
+            reads.fresh - reads.native,
         ),
         ("KV's own code (alone, native)", reads.native),
         ("storage: the record from the file (alone)", pieces.storage),
         ("cipher: its frame opened (alone)", pieces.cipher),
+        ("JSON: the answer written (alone)", json),
     ];
     report.part("where the time of one KV v2 read goes: the server's CPU time");
     let mut rest = whole;
@@ -81,7 +80,7 @@ pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Re
         table.push(line(name, micros));
     }
     table.push(line(
-        "the rest: larger answer, commit's check, caches that others emptied",
+        "the rest: a larger answer on its way, caches that others emptied",
         rest,
     ));
     table.push(line("all", whole));

@@ -186,6 +186,12 @@ impl Routes {
         )
     }
 
+    /// The JSON that answers [`Self::kv_read`].
+    pub(crate) fn kv_answer(&self) -> Result<Value> {
+        self.server
+            .ask("GET", "secret/data/app", &self.reader, None)
+    }
+
     fn get(&self, name: &str, path: &str, token: &str, status: u16) -> Work {
         Work {
             name: name.to_owned(),
