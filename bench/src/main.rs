@@ -1,122 +1,126 @@
 //! The figures, from one command: `cargo xtask bench`.
 //!
-//! Over HTTP, a server of its own process on a real file is loaded at 1, 32 and 64 connections. On
-//! the same server, below the same connections, stands a route that answers a constant: the
-//! ceiling. A noisy machine moves all figures; the ratio to the ceiling and the server's CPU time
-//! for a request stay. In process, a call through the sandbox is set against the same code natively.
+//! A noisy machine moves all figures. What stays are ratios of things that were measured in turns,
+//! and the server's CPU time for a request: the targets at the end are such ratios wherever they can
+//! be, and of this very run.
 //!
-//! One table on stdout, and JSON in the file named by `--json`.
+//! ```text
+//! pieces.rs    the disk, commits, the cipher
+//! sandbox.rs   a call through the sandbox, against the same code natively
+//! http.rs      the routes of a server, over HTTP
+//! anatomy.rs   where the time of one read goes
+//! startup.rs   the binary: size, first secret, idle memory
+//! scale.rs     many mounts, secrets and names
+//! neighbour.rs reads beside a hostile mount
+//!
+//! load.rs     the load          server.rs  the server that is measured
+//! sample.rs   medians           process.rs what the kernel knows of a process
+//! report.rs   what is printed, and the JSON in the file named by `--json`
+//! ```
 
 #![expect(clippy::print_stdout, reason = "this is a program for a terminal")]
 
+mod anatomy;
+mod http;
 mod load;
+mod neighbour;
+mod pieces;
+mod process;
+mod report;
+mod sample;
 mod sandbox;
+mod scale;
 mod server;
+mod startup;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
-use serde_json::{Value, json};
+use clap::{Parser, ValueEnum};
 
-use crate::load::Measured;
-use crate::server::{Server, Work};
+use crate::report::Report;
 
 #[derive(Parser)]
 #[command(about = "Measures Coffer")]
 struct Arguments {
-    /// How long each load lasts
+    /// How long each kind of request is asked, in seconds, all rounds together
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Only work whose name holds this text
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only these parts; may be repeated
+    #[arg(long)]
+    only: Vec<Part>,
     /// Where the result goes as JSON
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
+    /// Also with 1,000,000 secrets, which takes minutes
+    #[arg(long)]
+    million: bool,
     /// Be the server that is measured; for the bench itself
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
+    /// With a hostile engine in its catalog
+    #[arg(long, hide = true)]
+    hostile: bool,
 }
 
-const CONNECTIONS: [usize; 3] = [1, 32, 64];
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Pieces,
+    Sandbox,
+    Http,
+    Anatomy,
+    Startup,
+    Mounts,
+    Secrets,
+    Listings,
+    Neighbour,
+}
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    match arguments.serve {
-        Some(directory) => runtime.block_on(server::be(&directory)),
-        None => runtime.block_on(measure(&arguments)),
+    if let Some(directory) = &arguments.serve {
+        return runtime.block_on(server::be(directory, arguments.hostile));
     }
-}
-
-async fn measure(arguments: &Arguments) -> Result<()> {
-    let mut results = Vec::new();
-    over_http(arguments, &mut results).await?;
-    println!("\nin process, microseconds a call (median of batches)");
-    for (name, micros) in sandbox::measure().await? {
-        println!("{name:<44} {micros:>9.2}");
-        results.push(json!({ "work": name, "micros": micros }));
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let mut report = Report::default();
+    let (mut pieces, mut reads) = (None, None);
+    if wanted(Part::Pieces) || wanted(Part::Anatomy) {
+        pieces = Some(runtime.block_on(pieces::measure(&mut report))?);
     }
-    std::fs::write(
-        &arguments.json,
-        serde_json::to_vec_pretty(&Value::Array(results))?,
-    )?;
+    if wanted(Part::Sandbox) || wanted(Part::Anatomy) {
+        reads = Some(runtime.block_on(sandbox::measure(&mut report))?);
+    }
+    if wanted(Part::Http) {
+        let commits = pieces.as_ref().map(|pieces| pieces.commits_one_by_one);
+        http::measure(&mut report, arguments.seconds, commits)?;
+    }
+    if let (true, Some(pieces), Some(reads)) = (wanted(Part::Anatomy), &pieces, &reads) {
+        anatomy::measure(&mut report, pieces, reads)?;
+    }
+    if wanted(Part::Startup) {
+        startup::measure(&mut report)?;
+    }
+    if wanted(Part::Mounts) {
+        scale::mounts(&mut report)?;
+    }
+    if wanted(Part::Listings) {
+        scale::listings(&mut report, &runtime)?;
+    }
+    if wanted(Part::Secrets) {
+        scale::secrets(&mut report, &runtime, 1_000)?;
+        scale::secrets(&mut report, &runtime, 100_000)?;
+    }
+    if arguments.million {
+        scale::secrets(&mut report, &runtime, 1_000_000)?;
+    }
+    if wanted(Part::Neighbour) {
+        neighbour::measure(&mut report)?;
+    }
+    report.show_targets();
+    report.write(&arguments.json)?;
     println!("\nas JSON: {}", arguments.json.display());
     Ok(())
-}
-
-async fn over_http(arguments: &Arguments, results: &mut Vec<Value>) -> Result<()> {
-    let time = Duration::from_secs(arguments.seconds);
-    let server = Server::start().await?;
-    let mut work = server.work();
-    // The ceiling stays: the others are shown against it.
-    let mut first = true;
-    work.retain(|work| std::mem::take(&mut first) || work.name.contains(&arguments.only));
-    println!(
-        "{:<28} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
-        "over HTTP", "conns", "requests/s", "p50 ms", "p99 ms", "CPU us/req", "/ceiling"
-    );
-    for connections in CONNECTIONS {
-        let mut ceiling = None;
-        for Work { name, requests } in &work {
-            let before = server.cpu()?;
-            let requests = |connection: usize| requests[connection % requests.len()].clone();
-            let measured = load::run(server.address, requests, connections, time).await?;
-            let cpu = server.cpu()?.saturating_sub(before);
-            let rate = measured.rate(time);
-            let ceiling = *ceiling.get_or_insert(rate);
-            show(name, connections, &measured, time, cpu, rate / ceiling);
-            results.push(json!({
-                "work": name,
-                "connections": connections,
-                "requests_per_second": rate,
-                "p50_ms": measured.percentile(50),
-                "p99_ms": measured.percentile(99),
-                "cpu_micros_per_request": measured.each(cpu),
-                "of_ceiling": rate / ceiling,
-            }));
-        }
-    }
-    Ok(())
-}
-
-fn show(
-    name: &str,
-    connections: usize,
-    measured: &Measured,
-    time: Duration,
-    cpu: Duration,
-    of_ceiling: f64,
-) {
-    println!(
-        "{name:<28} {connections:>5} {:>10.0} {:>8.2} {:>8.2} {:>10.1} {of_ceiling:>9.2}",
-        measured.rate(time),
-        measured.percentile(50),
-        measured.percentile(99),
-        measured.each(cpu),
-    );
 }

@@ -1,4 +1,6 @@
 //! What the sandbox costs: KV's component, called as core calls it, against the same code natively.
+//!
+//! Storage is a map in memory, so that what is left is the sandbox.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,117 +8,230 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use serde_json::{Map, json};
+use serde_json::{Map, Value};
 
 use coffer_sdk::testing::TestHost;
 use host_logical::{
-    Ambient, CallLimits, EngineKind, EngineRequest, Engines as _, Imports, Mount, Operation, Page,
-    Peer, RequestId, SecretBytes, Secrets, SecretsError, Storage, StorageError,
+    Ambient, Call, CallLimits, Engine, EngineError, EngineKind, EngineRequest, Engines as _,
+    Imports, Mount, Operation, Page, Peer, RequestId, SecretBytes, Secrets, SecretsError, Storage,
+    StorageError,
 };
 use host_runtime::{EngineHost, RuntimeConfig};
 
-/// Batches of which the median is taken, and calls in each.
-const BATCHES: usize = 50;
+use crate::report::{Bound, Report};
+use crate::sample::{median, micros, micros_awaited, micros_each, ratio};
+use crate::server::secret;
+
+/// Calls in a batch.
 const CALLS: usize = 100;
+/// Turns of what is compared, and how long a turn takes with threads.
+const TURNS: usize = 9;
+const TURN: Duration = Duration::from_millis(150);
 
-/// Names and microseconds.
-pub(crate) async fn measure() -> Result<Vec<(&'static str, f64)>> {
-    let host = EngineHost::new(RuntimeConfig::default())?;
-    host.set_cache_key(Some([7; 32]));
-    let engine = host
-        .engine(EngineKind::Secrets, "kv")
-        .await?
-        .context("kv is built in")?;
-    let options = BTreeMap::from([("version".to_owned(), "2".to_owned())]);
-    engine.describe(&options).await?;
-    let mount = Arc::new(Mount {
-        path: "secret/".into(),
-        options,
-        ..Mount::default()
+/// Microseconds of a KV 2 read.
+pub(crate) struct Reads {
+    /// In a fresh instance, as every request is served.
+    pub(crate) fresh: f64,
+    /// Without a sandbox.
+    pub(crate) native: f64,
+}
+
+/// The figures, and the targets that stand on them.
+pub(crate) async fn measure(report: &mut Report) -> Result<Reads> {
+    report.part("sandbox, in process");
+    let kv = Kv::load().await?;
+    let reads = reads(&kv).await?;
+    let instance = micros_awaited(CALLS, async || kv.open().await.map(drop)).await?;
+    let write = micros_awaited(CALLS, async || {
+        let mut call = kv.open().await?;
+        kv.write(&mut call).await
     });
-    let imports = Imports {
-        request_id: RequestId::from_random([1; 16]),
-        mount: mount.clone(),
-        storage: Arc::new(Memory::default()),
-        ambient: Arc::new(Still),
-        secrets: Arc::new(NoSecrets),
-        limits: CallLimits {
-            wall: Duration::from_secs(60),
-            compute: Duration::from_secs(5),
-            memory_bytes: 64 << 20,
-        },
-    };
-    let secret = json!({ "username": "app", "password": "x".repeat(250) });
-    let mut data = Map::new();
-    data.insert("data".into(), secret.clone());
-    let request = |operation, data: &Map<_, _>| EngineRequest {
-        id: RequestId::from_random([1; 16]),
-        operation,
-        path: "data/app".into(),
-        params: vec![("path".into(), "app".into())],
-        data: data.clone(),
-        secrets: Vec::new(),
-        headers: Vec::new(),
-        mount: (*mount).clone(),
-        caller: None,
-        peer: Peer::default(),
-        raw: None,
-    };
-    let mut call = engine.open(imports.clone()).await?;
-    call.handle(request(Operation::Update, &data)).await?;
-    drop(call);
-
-    let mut empty = Vec::new();
-    let mut read = Vec::new();
-    let mut write = Vec::new();
-    for _ in 0..BATCHES {
-        let begun = Instant::now();
-        for _ in 0..CALLS {
-            drop(engine.open(imports.clone()).await?);
-        }
-        empty.push(begun.elapsed());
-        let begun = Instant::now();
-        for _ in 0..CALLS {
-            let mut call = engine.open(imports.clone()).await?;
-            call.handle(request(Operation::Read, &Map::new())).await?;
-        }
-        read.push(begun.elapsed());
-        let begun = Instant::now();
-        for _ in 0..CALLS {
-            let mut call = engine.open(imports.clone()).await?;
-            call.handle(request(Operation::Update, &data)).await?;
-        }
-        write.push(begun.elapsed());
+    let write = write.await?;
+    let mut live_in_turns = Vec::new();
+    let mut fresh_in_turns = Vec::new();
+    for _ in 0..TURNS {
+        fresh_in_turns.push(kv.fresh_reads(CALLS).await?);
+        live_in_turns.push(kv.live_reads(CALLS).await?);
     }
+    let live_ratio = ratio(&fresh_in_turns, &live_in_turns);
+    report.figure("fresh instance, no call", instance, "us");
+    report.figure("fresh instance and KV v2 read", reads.fresh, "us");
+    report.figure("fresh instance and KV v2 write", write, "us");
+    report.figure("KV v2 read in a live instance", median(live_in_turns), "us");
+    report.figure(
+        "KV v2 read natively (the SDK's test host)",
+        reads.native,
+        "us",
+    );
 
+    let mut one = Vec::new();
+    let mut two = Vec::new();
+    for _ in 0..TURNS {
+        one.push(kv.reads_on_threads(1)?);
+        two.push(kv.reads_on_threads(2)?);
+    }
+    report.figure(
+        "fresh instance and KV v2 read, one thread",
+        median(one.clone()),
+        "/s",
+    );
+    report.figure(
+        "fresh instance and KV v2 read, two threads",
+        median(two.clone()),
+        "/s",
+    );
+    report.target(
+        "KV v2 read, fresh instance / live instance, time",
+        Bound::AtMost(3.0),
+        live_ratio,
+        "",
+    );
+    report.target(
+        "KV v2 read in process, two threads / one, rate",
+        Bound::AtLeast(1.6),
+        ratio(&two, &one),
+        "",
+    );
+    Ok(reads)
+}
+
+/// What a read costs in the sandbox, and without it.
+async fn reads(kv: &Kv) -> Result<Reads> {
+    let fresh = micros_awaited(CALLS, async || {
+        let mut call = kv.open().await?;
+        kv.read(&mut call).await
+    });
+    let fresh = fresh.await?;
     let mut native = TestHost::with_options(&engines_kv::engine, &[("version", "2")]);
-    native.write("data/app", json!({ "data": secret }));
-    let mut native_read = Vec::new();
-    for _ in 0..BATCHES {
-        let begun = Instant::now();
-        for _ in 0..CALLS {
-            std::hint::black_box(native.read("data/app"));
-        }
-        native_read.push(begun.elapsed());
+    native.write("data/app", secret());
+    let native = micros(CALLS, || {
+        std::hint::black_box(native.read("data/app"));
+    });
+    Ok(Reads { fresh, native })
+}
+
+/// KV's component on a mount of its own, with a secret in it.
+#[derive(Clone)]
+struct Kv {
+    engine: Arc<dyn Engine>,
+    imports: Imports,
+    secret: Map<String, Value>,
+}
+
+impl Kv {
+    async fn load() -> Result<Self> {
+        let host = EngineHost::new(RuntimeConfig::default())?;
+        host.set_cache_key(Some([7; 32]));
+        let engine = host.engine(EngineKind::Secrets, "kv").await?;
+        let options = BTreeMap::from([("version".to_owned(), "2".to_owned())]);
+        let mount = Mount {
+            path: "secret/".into(),
+            options,
+            ..Mount::default()
+        };
+        let Value::Object(secret) = secret() else {
+            unreachable!("a secret is an object");
+        };
+        let kv = Self {
+            engine: engine.context("kv is built in")?,
+            imports: Imports {
+                request_id: RequestId::from_random([1; 16]),
+                mount: Arc::new(mount),
+                storage: Arc::new(Memory::default()),
+                ambient: Arc::new(Still),
+                secrets: Arc::new(NoSecrets),
+                limits: CallLimits {
+                    wall: Duration::from_secs(60),
+                    compute: Duration::from_secs(5),
+                    memory_bytes: 64 << 20,
+                },
+            },
+            secret,
+        };
+        kv.engine.describe(&kv.imports.mount.options).await?;
+        kv.write(&mut kv.open().await?).await?;
+        Ok(kv)
     }
-    Ok(vec![
-        ("sandbox: fresh instance, no call", each(empty)),
-        ("sandbox: fresh instance and KV v2 read", each(read)),
-        ("sandbox: fresh instance and KV v2 write", each(write)),
-        (
-            "native: KV v2 read (the SDK's test host)",
-            each(native_read),
-        ),
-    ])
+
+    async fn open(&self) -> Result<Box<dyn Call>, EngineError> {
+        self.engine.open(self.imports.clone()).await
+    }
+
+    async fn read(&self, call: &mut Box<dyn Call>) -> Result<(), EngineError> {
+        let request = self.request(Operation::Read, Map::new());
+        call.handle(request).await.map(drop)
+    }
+
+    async fn write(&self, call: &mut Box<dyn Call>) -> Result<(), EngineError> {
+        let request = self.request(Operation::Update, self.secret.clone());
+        call.handle(request).await.map(drop)
+    }
+
+    fn request(&self, operation: Operation, data: Map<String, Value>) -> EngineRequest {
+        EngineRequest {
+            id: self.imports.request_id.clone(),
+            operation,
+            path: "data/app".into(),
+            params: vec![("path".into(), "app".into())],
+            data,
+            secrets: Vec::new(),
+            headers: Vec::new(),
+            mount: (*self.imports.mount).clone(),
+            caller: None,
+            peer: Peer::default(),
+            raw: None,
+        }
+    }
+
+    /// Microseconds for each of `count` reads, each in an instance of its own.
+    async fn fresh_reads(&self, count: usize) -> Result<f64> {
+        let begun = Instant::now();
+        for _ in 0..count {
+            self.read(&mut self.open().await?).await?;
+        }
+        Ok(micros_each(begun.elapsed(), count))
+    }
+
+    /// The same in one instance that is there already, as no request is served.
+    async fn live_reads(&self, count: usize) -> Result<f64> {
+        let mut call = self.open().await?;
+        self.read(&mut call).await?;
+        let begun = Instant::now();
+        for _ in 0..count {
+            self.read(&mut call).await?;
+        }
+        Ok(micros_each(begun.elapsed(), count))
+    }
+
+    /// Reads a second in fresh instances, on so many threads.
+    fn reads_on_threads(&self, threads: usize) -> Result<f64> {
+        let work = || -> Result<usize> {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let end = Instant::now() + TURN;
+                let mut count = 0;
+                while Instant::now() < end {
+                    self.read(&mut self.open().await?).await?;
+                    count += 1;
+                }
+                Ok(count)
+            })
+        };
+        let count: Result<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let counts = threads.into_iter().map(|thread| {
+                let count = thread.join();
+                count.unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked")))
+            });
+            counts.sum()
+        });
+        Ok(count? as f64 / TURN.as_secs_f64())
+    }
 }
 
-/// Microseconds a call: the median of the batches.
-fn each(mut batches: Vec<Duration>) -> f64 {
-    batches.sort_unstable();
-    batches[batches.len() / 2].as_secs_f64() * 1e6 / CALLS as f64
-}
-
-/// Storage without transactions, ciphers and disk: what is left is the sandbox.
+/// Storage without transactions, ciphers and disk.
 #[derive(Default)]
 struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
 

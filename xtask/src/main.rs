@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::shell::{cargo, run, target};
+use crate::shell::{cargo, repository, run, target};
 
 #[derive(Parser)]
 #[command(
@@ -83,9 +83,12 @@ fn work(command: Command) -> Result<()> {
         }
         Command::Test { parts } => checks::all(&parts),
         Command::Bench { flags } => {
-            build()?;
-            run(cargo()
-                .args(["run", "--release", "-q", "-p", "bench", "--"])
+            shell::wasm_target()?;
+            // In one call, so that both stand on one build of wasmtime.
+            run(cargo().args(["build", "--release", "-p", "host-cli", "-p", "bench"]))?;
+            let bench = target().join("release").join("bench");
+            run(std::process::Command::new(bench)
+                .current_dir(repository())
                 .args(flags))
         }
     }

@@ -205,7 +205,7 @@ impl Layout {
     fn new() -> Self {
         let mut resolve = Resolve::default();
         resolve
-            .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))
+            .push_str("engine.wit", include_str!("../../../../wit/engine.wit"))
             .expect("the WIT parses");
         let package = resolve
             .push_str("guest.wit", WORLD)
