@@ -35,8 +35,18 @@ use crate::{Core, Request, limits, openapi};
 /// Serves `request`, as often as it takes to find nothing changed at its commit.
 pub(crate) async fn handle(core: Arc<Core>, request: Request) -> Result<Response, HandleError> {
     let mut spent = None;
-    let mut _ticket = None;
     let mut tries = 0;
+    let ticket = core.ticket(request.path.as_str());
+    // Where others are in line for this path, a writer joins them: who is first in line would lose
+    // to newcomers for ever.
+    let is_read = matches!(
+        request.operation,
+        Operation::Read | Operation::List | Operation::Head
+    );
+    let mut _turn = match is_read || ticket.try_lock().is_ok() {
+        true => None,
+        false => Some(ticket.lock().await),
+    };
     let result = loop {
         match attempt(&core, &request, &mut spent).await {
             Err(HandleError::Conflict) if tries < limits::MAX_TRIES => tries += 1,
@@ -44,8 +54,8 @@ pub(crate) async fn handle(core: Arc<Core>, request: Request) -> Result<Response
             result => break result,
         }
         // One at a time from here on: for speed, since those who wait would only conflict again.
-        if _ticket.is_none() {
-            _ticket = Some(core.ticket(request.path.as_str()).lock().await);
+        if _turn.is_none() {
+            _turn = Some(ticket.lock().await);
         }
     };
     // The use that this request spent was its token's last: now it goes, with all that is its.
@@ -417,9 +427,10 @@ impl Core {
         txn: &Transaction,
         request_id: &host_logical::RequestId,
     ) -> Result<Imports, HandleError> {
+        let of_mount = view.clone();
         let secrets = self
             .custody
-            .secrets(view.derive("secrets").map_err(from_barrier)?);
+            .secrets(Box::new(move || Ok(of_mount.derive("secrets")?)));
         Ok(Imports {
             request_id: request_id.clone(),
             mount,

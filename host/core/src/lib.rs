@@ -99,9 +99,15 @@ pub enum SealKind {
 
 /// Makes custody of plaintext for one mount, under a key that is the mount's own.
 pub trait Custody: Send + Sync + 'static {
-    /// `key` is derived from the mount's data key: it goes when the mount goes.
-    fn secrets(&self, key: Zeroizing<[u8; 32]>) -> Arc<dyn Secrets>;
+    /// `key` derives one from the mount's data key, which goes when the mount goes. Most calls never
+    /// need it, so it is asked for when they do.
+    fn secrets(&self, key: KeySource) -> Arc<dyn Secrets>;
 }
+
+/// Where custody gets a mount's key from, during the call for which it was made.
+pub type KeySource = Box<
+    dyn Fn() -> Result<Zeroizing<[u8; 32]>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync,
+>;
 
 /// The core of a server.
 pub struct Core {

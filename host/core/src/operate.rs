@@ -300,6 +300,7 @@ impl Core {
     async fn close(&self) -> Result<(), HandleError> {
         self.barrier.seal().await.map_err(from_barrier)?;
         self.cache.clear();
+        self.tokens.close();
         self.engines.set_cache_key(None);
         tracing::info!("sealed");
         Ok(())
@@ -376,6 +377,7 @@ impl Core {
         let key = self.barrier.derive("compiled-code").map_err(from_barrier)?;
         self.engines.set_cache_key(Some(*key));
         self.cache.open(&self.barrier).await?;
+        self.tokens.open()?;
         // The first time, and after a crash in the middle of the first time.
         let txn = self.barrier.begin().await.map_err(from_barrier)?;
         if !mount::exists(&txn).await? {

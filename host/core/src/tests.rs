@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::sync::Barrier as Meeting;
-use zeroize::Zeroizing;
 
 use host_barrier::{Barrier, StorageConfig, SystemRandomness};
 use host_logical::{
@@ -17,8 +16,8 @@ use host_logical::{
 };
 
 use crate::{
-    Body, ClientToken, Clock, Core, Custody, HandleError, Initialize, Parts, Request, Response,
-    SealKind, Settings,
+    Body, ClientToken, Clock, Core, Custody, HandleError, Initialize, KeySource, Parts, Request,
+    Response, SealKind, Settings,
 };
 
 /// An engine that counts: `counter/{name}` reads a number and, on a write, adds one to it.
@@ -217,7 +216,7 @@ impl Secrets for NoCustody {
 }
 
 impl Custody for NoCustody {
-    fn secrets(&self, _: Zeroizing<[u8; 32]>) -> Arc<dyn Secrets> {
+    fn secrets(&self, _: KeySource) -> Arc<dyn Secrets> {
         Arc::new(NoCustody)
     }
 }

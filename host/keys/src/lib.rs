@@ -7,4 +7,4 @@
 mod limits;
 mod secret;
 
-pub use secret::{MountSecrets, RandomSource};
+pub use secret::{KeySource, MountSecrets, RandomSource};

@@ -1,6 +1,6 @@
 //! Custody of plaintext for one mount: made, sealed and opened here, never read by an engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -23,23 +23,37 @@ const SIGN: &[u8] = b"-";
 pub type RandomSource =
     Arc<dyn Fn(&mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
+/// Gives the mount's key, or says why it cannot.
+pub type KeySource = Box<
+    dyn Fn() -> Result<Zeroizing<[u8; 32]>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync,
+>;
+
 /// [`Secrets`] under a key that belongs to one mount and goes with it.
 pub struct MountSecrets {
-    key: Result<LessSafeKey, aws_lc_rs::error::Unspecified>,
+    source: KeySource,
+    /// From the source, once it was needed.
+    key: OnceLock<LessSafeKey>,
     random: RandomSource,
 }
 
 impl MountSecrets {
-    /// `key` is the mount's own; what it sealed opens under no other.
-    pub fn new(key: &Zeroizing<[u8; 32]>, random: RandomSource) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM_SIV, &**key).map(LessSafeKey::new);
-        Self { key, random }
+    /// The key that `source` gives is the mount's own; what it sealed opens under no other.
+    pub fn new(source: KeySource, random: RandomSource) -> Self {
+        Self {
+            source,
+            key: OnceLock::new(),
+            random,
+        }
     }
 
     fn key(&self) -> Result<&LessSafeKey, SecretsError> {
-        self.key
-            .as_ref()
-            .map_err(|err| SecretsError::Broken(Box::new(*err)))
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let key = (self.source)().map_err(SecretsError::Broken)?;
+        let key = UnboundKey::new(&AES_256_GCM_SIV, &*key)
+            .map_err(|err| SecretsError::Broken(Box::new(err)))?;
+        Ok(self.key.get_or_init(|| LessSafeKey::new(key)))
     }
 
     fn fill(&self, buf: &mut [u8]) -> Result<(), SecretsError> {
@@ -160,7 +174,7 @@ mod tests {
                 .fill(buf)
                 .map_err(|err| Box::new(err).into())
         });
-        MountSecrets::new(&Zeroizing::new([key; 32]), random)
+        MountSecrets::new(Box::new(move || Ok(Zeroizing::new([key; 32]))), random)
     }
 
     #[test]

@@ -9,10 +9,13 @@ use async_trait::async_trait;
 use host_logical::{Call, EngineError, EngineRequest, EngineResponse, Imports, Mount};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use wasmtime::component::{self, ResourceTable};
+use wasmtime::component::{
+    self, ComponentExportIndex, ComponentNamedList, Lift, Lower, ResourceTable, TypedFunc,
+};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use crate::bindings::exports::coffer::engine::backend;
+use crate::bindings::coffer::engine::types;
+use crate::bindings::exports::coffer::engine::backend as wit;
 use crate::convert;
 use crate::imports::{AmbientImports, LogBudget, LogImports, SecretsImports, StorageImports, Wasi};
 use crate::limits;
@@ -81,6 +84,26 @@ impl Instance {
         Ok(store)
     }
 
+    /// As [`Instance::begin`], with the export that is to be called. Checking its type takes a
+    /// microsecond, so only this one is looked up.
+    fn begin_with<Params, Return>(
+        &mut self,
+        export: &ComponentExportIndex,
+    ) -> Result<(Store<CallState>, TypedFunc<Params, Return>), EngineError>
+    where
+        Params: ComponentNamedList + Lower,
+        Return: ComponentNamedList + Lift,
+    {
+        let mut store = self.begin()?;
+        match self.instance.get_typed_func(&mut store, export) {
+            Ok(function) => Ok((store, function)),
+            Err(error) => Err(outcome::not_loaded(
+                "does not export `backend` as it should",
+                &error,
+            )),
+        }
+    }
+
     /// Puts the store back if the guest returned; otherwise says how it ended and drops it.
     pub(crate) fn end<T>(
         &mut self,
@@ -101,7 +124,7 @@ fn spent() -> EngineError {
 /// An engine's `backend`, in an instance of its own.
 pub(crate) struct InstanceCall {
     instance: Instance,
-    backend: backend::Guest,
+    prepared: Arc<Prepared>,
 }
 
 impl InstanceCall {
@@ -111,40 +134,47 @@ impl InstanceCall {
         opened: Instant,
         room: Room,
     ) -> Result<Self, EngineError> {
-        let mut instance = Instance::open(prepared, imports, opened, room).await?;
-        let (store, exports) = instance.exports()?;
-        let backend = prepared.backend.load(store, exports).map_err(|error| {
-            outcome::not_loaded("does not export `backend` as it should", &error)
-        })?;
-        Ok(Self { instance, backend })
+        Ok(Self {
+            instance: Instance::open(prepared, imports, opened, room).await?,
+            prepared: prepared.clone(),
+        })
     }
 }
+
+/// What every export of `backend` returns.
+type Answer<T> = (Result<T, types::Error>,);
 
 #[async_trait]
 impl Call for InstanceCall {
     async fn initialize(&mut self, from: Option<u32>, mount: &Mount) -> Result<(), EngineError> {
-        let mut store = self.instance.begin()?;
+        let export = &self.prepared.backend.initialize;
+        let (mut store, initialize) =
+            (self.instance).begin_with::<(Option<u32>, &wit::Mount), Answer<()>>(export)?;
         let mount = convert::mount(mount);
-        let result = self.backend.call_initialize(&mut store, from, &mount).await;
-        let (result, _) = self.instance.end(store, result)?;
+        let result = initialize.call_async(&mut store, (from, &mount)).await;
+        let ((result,), _) = self.instance.end(store, result)?;
         result.map_err(outcome::refusal)
     }
 
     async fn exists(&mut self, request: &EngineRequest) -> Result<bool, EngineError> {
-        let mut store = self.instance.begin()?;
+        let export = &self.prepared.backend.exists;
+        let (mut store, exists) =
+            (self.instance).begin_with::<(&wit::Request,), Answer<bool>>(export)?;
         store.data_mut().read_only = true;
         let request = convert::request(&mut store.data_mut().table, request)?;
-        let result = self.backend.call_exists(&mut store, &request).await;
-        let (result, state) = self.instance.end(store, result)?;
+        let result = exists.call_async(&mut store, (&request,)).await;
+        let ((result,), state) = self.instance.end(store, result)?;
         state.read_only = false;
         result.map_err(outcome::refusal)
     }
 
     async fn handle(&mut self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
-        let mut store = self.instance.begin()?;
+        let export = &self.prepared.backend.handle;
+        let (mut store, handle) =
+            (self.instance).begin_with::<(&wit::Request,), Answer<wit::Response>>(export)?;
         let request = convert::request(&mut store.data_mut().table, &request)?;
-        let result = self.backend.call_handle(&mut store, &request).await;
-        let (result, state) = self.instance.end(store, result)?;
+        let result = handle.call_async(&mut store, (&request,)).await;
+        let ((result,), state) = self.instance.end(store, result)?;
         convert::response(&mut state.table, result.map_err(outcome::refusal)?)
     }
 }

@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use host_logical::{Call, Description, Engine, EngineError, EngineKind, Imports, Options};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::admission::{self, Admitted};
 use crate::bindings::exports::coffer::engine::{backend, metadata};
@@ -86,10 +86,30 @@ pub(crate) struct Plugin {
 pub(crate) struct Prepared {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) pre: InstancePre<CallState>,
-    pub(crate) backend: backend::GuestIndices,
+    pub(crate) backend: BackendExports,
+    all_of_backend: backend::GuestIndices,
     metadata: metadata::GuestIndices,
     /// As many as the pool has places.
     room: Arc<Semaphore>,
+}
+
+/// Where a component exports what calls need.
+pub(crate) struct BackendExports {
+    pub(crate) initialize: ComponentExportIndex,
+    pub(crate) exists: ComponentExportIndex,
+    pub(crate) handle: ComponentExportIndex,
+}
+
+impl BackendExports {
+    fn find(component: &Component) -> Option<Self> {
+        let backend = component.get_export_index(None, "coffer:engine/backend@0.1.0")?;
+        let export = |name| component.get_export_index(Some(&backend), name);
+        Some(Self {
+            initialize: export("initialize")?,
+            exists: export("exists")?,
+            handle: export("handle")?,
+        })
+    }
 }
 
 impl Plugin {
@@ -159,9 +179,20 @@ impl Plugin {
         let imports = describe::nothing_granted(options);
         let mut instance = Instance::open(&prepared, imports, opened, room).await?;
         let (store, exports) = instance.exports()?;
-        let metadata = prepared.metadata.load(store, exports).map_err(|error| {
-            outcome::not_loaded("does not export `metadata` as it should", &error)
-        })?;
+        let metadata = prepared
+            .metadata
+            .load(&mut *store, exports)
+            .map_err(|error| {
+                outcome::not_loaded("does not export `metadata` as it should", &error)
+            })?;
+
+        // Calls look at the types of what they call only; all of them are looked at here, once.
+        prepared
+            .all_of_backend
+            .load(&mut *store, exports)
+            .map_err(|error| {
+                outcome::not_loaded("does not export `backend` as it should", &error)
+            })?;
 
         let mut store = instance.begin()?;
         store.data_mut().read_only = true;
@@ -229,12 +260,15 @@ impl Plugin {
         })?;
         let exports = |error| outcome::not_loaded("does not export what an engine must", &error);
         let metadata = metadata::GuestIndices::new(&pre).map_err(exports)?;
-        let backend = backend::GuestIndices::new(&pre).map_err(exports)?;
+        let all_of_backend = backend::GuestIndices::new(&pre).map_err(exports)?;
+        let backend = BackendExports::find(&component)
+            .ok_or_else(|| EngineError::Load("does not export `backend`".to_owned()))?;
         self.shared.ticker.watch(&engine);
         Ok(Prepared {
             engine,
             pre,
             backend,
+            all_of_backend,
             metadata,
             room: Arc::new(Semaphore::new(
                 (limits::INSTANCES_PER_PLUGIN / memories).max(1) as usize,

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use host_barrier::{Barrier, Random, StorageConfig, SystemRandomness};
-use host_core::{Clock, Core, Custody, Parts, SealKind, Settings, SystemClock};
+use host_core::{Clock, Core, Custody, KeySource, Parts, SealKind, Settings, SystemClock};
 use host_keys::MountSecrets;
 use host_logical::Secrets;
 use host_runtime::{EngineHost, RuntimeConfig};
@@ -67,10 +65,10 @@ struct Keys {
 }
 
 impl Custody for Keys {
-    fn secrets(&self, key: Zeroizing<[u8; 32]>) -> Arc<dyn Secrets> {
+    fn secrets(&self, key: KeySource) -> Arc<dyn Secrets> {
         let random = self.random.clone();
         Arc::new(MountSecrets::new(
-            &key,
+            key,
             Arc::new(move |buf| Ok(random.fill(buf)?)),
         ))
     }

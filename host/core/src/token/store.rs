@@ -6,7 +6,7 @@
 //! - `cubbyhole/<hash>/...`: what only this token can read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
@@ -24,6 +24,8 @@ use crate::storage::{self, from_barrier, from_commit, from_view, parse_json, to_
 pub(crate) struct TokenStore {
     barrier: Barrier,
     random: Arc<dyn Random>,
+    /// Names tokens. None while sealed.
+    hash_key: Arc<RwLock<Option<hmac::Key>>>,
 }
 
 /// What a new token is to be.
@@ -45,15 +47,39 @@ pub(crate) struct NewToken {
 
 impl TokenStore {
     pub(crate) fn new(barrier: Barrier, random: Arc<dyn Random>) -> Self {
-        Self { barrier, random }
+        let hash_key = Arc::default();
+        Self {
+            barrier,
+            random,
+            hash_key,
+        }
+    }
+
+    /// Begins to find tokens: the barrier is open.
+    pub(crate) fn open(&self) -> Result<(), HandleError> {
+        let key = self.barrier.derive("token-hash").map_err(from_barrier)?;
+        self.set_hash_key(Some(hmac::Key::new(hmac::HMAC_SHA256, &*key)));
+        Ok(())
+    }
+
+    /// Forgets how: the barrier is sealed.
+    pub(crate) fn close(&self) {
+        self.set_hash_key(None);
+    }
+
+    fn set_hash_key(&self, key: Option<hmac::Key>) {
+        *self
+            .hash_key
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = key;
     }
 
     /// The name under which a token's record would be. HMAC-SHA-256 under a key of the barrier:
     /// who reads the file, or the record, cannot go back to the token, nor guess one offline.
     pub(crate) fn hash(&self, token: &str) -> Result<TokenHash, HandleError> {
-        let key = self.barrier.derive("token-hash").map_err(from_barrier)?;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &*key);
-        Ok(TokenHash(hex::encode(hmac::sign(&key, token.as_bytes()))))
+        let key = self.hash_key.read().unwrap_or_else(PoisonError::into_inner);
+        let key = key.as_ref().ok_or(HandleError::Sealed)?;
+        Ok(TokenHash(hex::encode(hmac::sign(key, token.as_bytes()))))
     }
 
     /// The record under `hash`, in whatever state it is.
