@@ -11,14 +11,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use axum::routing::get;
 use host_barrier::{Barrier, Random, StorageConfig, SystemRandomness};
-use host_core::{Clock, Core, Custody, Parts, SealKind, Settings, SystemClock};
+use host_core::{Clock, Core, Custody, KeySource, Parts, SealKind, Settings, SystemClock};
 use host_keys::MountSecrets;
 use host_logical::{EngineKind, Secrets};
 use host_runtime::{EngineHost, RuntimeConfig};
 use host_server::Surface;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use zeroize::Zeroizing;
 
 use crate::neighbour;
 use crate::process::{self, Memory};
@@ -80,10 +79,10 @@ async fn open_with_hostile(directory: &Path) -> Result<Surface> {
 struct Keys(Arc<dyn Random>);
 
 impl Custody for Keys {
-    fn secrets(&self, key: Zeroizing<[u8; 32]>) -> Arc<dyn Secrets> {
+    fn secrets(&self, key: KeySource) -> Arc<dyn Secrets> {
         let random = self.0.clone();
         Arc::new(MountSecrets::new(
-            &key,
+            key,
             Arc::new(move |buf| Ok(random.fill(buf)?)),
         ))
     }
