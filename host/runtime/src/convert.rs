@@ -150,7 +150,7 @@ pub(crate) fn operation(operation: Operation) -> types::Operation {
 /// JSON text that every parser on its way will read: valid, and not nested too deep.
 pub(crate) fn check_json(text: &[u8]) -> Result<(), String> {
     if deepest(text) > limits::JSON_DEPTH {
-        return Err(format!("nested deeper than {}", limits::JSON_DEPTH));
+        return Err(too_deep());
     }
     serde_json::from_slice::<&RawValue>(text)
         .map(|_| ())
@@ -242,7 +242,9 @@ fn internal(tally: &mut Tally, json: &[u8]) -> Result<(), EngineError> {
 }
 
 fn json_object(data: Vec<u8>) -> Result<Box<RawValue>, EngineError> {
-    check_json(&data).map_err(|why| malformed(format!("`data` is {why}")))?;
+    if deepest(&data) > limits::JSON_DEPTH {
+        return Err(malformed(format!("`data` is {}", too_deep())));
+    }
     let object = String::from_utf8(data)
         .map_err(|error| error.to_string())
         .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
@@ -251,6 +253,10 @@ fn json_object(data: Vec<u8>) -> Result<Box<RawValue>, EngineError> {
         return Err(malformed("`data` is JSON, but no object".to_owned()));
     }
     Ok(object)
+}
+
+fn too_deep() -> String {
+    format!("nested deeper than {}", limits::JSON_DEPTH)
 }
 
 /// How deep brackets nest, strings left out. Wrong for what is not JSON, which the parser then refuses.
