@@ -25,7 +25,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
@@ -63,6 +63,25 @@ impl DataKey {
         let unbound = UnboundKey::new(&AES_256_GCM_SIV, key.expose())
             .expect("the key has the cipher's length");
         Self(LessSafeKey::new(unbound))
+    }
+
+    /// Encrypts `body` where it is and returns its tag.
+    pub(crate) fn encrypt(&self, nonce: [u8; 12], aad: &[u8], body: &mut [u8]) -> Tag {
+        self.0
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body)
+            .expect("a value is far within the cipher's limit")
+    }
+
+    /// Opens `sealed`, ciphertext and tag, where it is; `None` if any of it is not as it was encrypted.
+    pub(crate) fn decrypt<'b>(
+        &self,
+        nonce: [u8; 12],
+        aad: &[u8],
+        sealed: &'b mut [u8],
+    ) -> Option<&'b mut [u8]> {
+        self.0
+            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed)
+            .ok()
     }
 }
 
@@ -122,10 +141,7 @@ pub(crate) fn seal(
         u32::try_from(plaintext.len()).expect("a value is within its limit, far under 4 GiB");
     body[..plaintext.len()].copy_from_slice(plaintext);
     body[padded - LENGTH_BYTES..].copy_from_slice(&length.to_be_bytes());
-    let tag = key
-        .0
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body)
-        .expect("a value is far within the cipher's limit");
+    let tag = key.encrypt(nonce, &aad, body);
     tag_place.copy_from_slice(tag.as_ref());
     Ok(frame)
 }
@@ -145,18 +161,14 @@ pub(crate) fn open<'k>(
     }
     let generation = u32::from_be_bytes(array(&header[4..8]));
     let version = u64::from_be_bytes(array(&header[8..16]));
-    let nonce = Nonce::assume_unique_for_key(array(&header[16..]));
+    let nonce = array(&header[16..]);
     let key = key_of(generation).ok_or(FrameError::Generation)?;
 
     let mut buffer = Zeroizing::new(sealed.to_vec());
+    let aad = associated_data(at, generation, version);
     let padded = key
-        .0
-        .open_in_place(
-            nonce,
-            Aad::from(associated_data(at, generation, version)),
-            &mut buffer,
-        )
-        .map_err(|_| FrameError::Refused)?
+        .decrypt(nonce, &aad, &mut buffer)
+        .ok_or(FrameError::Refused)?
         .len();
     let length = u32::from_be_bytes(array(&buffer[padded - LENGTH_BYTES..padded])) as usize;
     if length > padded - LENGTH_BYTES {

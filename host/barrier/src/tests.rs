@@ -1,9 +1,12 @@
 //! What the barrier promises as a whole: sealing, transactions, files.
 
+mod cipher;
 mod files;
 mod format;
+mod histories;
 mod lifecycle;
 mod model;
+mod tampering;
 mod transactions;
 
 use std::path::Path;
@@ -16,6 +19,12 @@ use crate::{
     Barrier, CommitError, Init, InitError, MountId, StorageConfig, Transaction, UnsealProgress,
     UnsealShare, View,
 };
+
+/// How many random cases: as many as CI has time for, times `COFFER_TEST_FACTOR`.
+pub(crate) fn cases(in_ci: u32) -> u32 {
+    let factor = std::env::var("COFFER_TEST_FACTOR").map_or(1, |factor| factor.parse().unwrap());
+    in_ci * factor
+}
 
 pub(crate) async fn in_memory() -> Barrier {
     unsealed(StorageConfig::Memory).await.0

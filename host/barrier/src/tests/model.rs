@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Model = BTreeMap<String, Vec<u8>>;
+pub(super) type Model = BTreeMap<String, Vec<u8>>;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Get(String),
     Put(String, u8),
     Delete(String),
@@ -19,7 +19,7 @@ enum Step {
 
 /// What a step showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Sight {
+pub(super) enum Sight {
     Value(Option<Vec<u8>>),
     Names(Vec<String>, Option<String>),
     Nothing,
@@ -30,21 +30,24 @@ type Script = Vec<(usize, Option<Step>)>;
 
 const OPEN: usize = 3;
 
-fn key() -> impl Strategy<Value = String> {
+fn key() -> impl Strategy<Value = String> + Clone {
     prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..4)
         .prop_map(|segments| segments.join("/"))
 }
 
-fn script() -> impl Strategy<Value = Script> {
-    let step = prop_oneof![
+pub(super) fn step() -> impl Strategy<Value = Step> + Clone {
+    prop_oneof![
         2 => key().prop_map(Step::Get),
         4 => (key(), any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
         4 => key().prop_map(Step::Delete),
         2 => (prop::option::of(key()), prop::option::of(key()), 0..3usize).prop_map(|(prefix, after, limit)| {
             Step::List(prefix.map_or(String::new(), |prefix| prefix + "/"), after, limit)
         }),
-    ];
-    prop::collection::vec((0..OPEN, prop::option::weighted(0.7, step)), 1..80)
+    ]
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    prop::collection::vec((0..OPEN, prop::option::weighted(0.7, step())), 1..80)
 }
 
 fn children(model: &Model, prefix: &str) -> BTreeSet<String> {
@@ -59,7 +62,7 @@ fn children(model: &Model, prefix: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn run_on_model(model: &mut Model, step: &Step) -> Sight {
+pub(super) fn run_on_model(model: &mut Model, step: &Step) -> Sight {
     match step {
         Step::Get(key) => Sight::Value(model.get(key).cloned()),
         Step::Put(key, value) => {
@@ -90,7 +93,7 @@ fn run_on_model(model: &mut Model, step: &Step) -> Sight {
     }
 }
 
-async fn run_on_view(view: &View, step: &Step) -> Sight {
+pub(super) async fn run_on_view(view: &View, step: &Step) -> Sight {
     match step {
         Step::Get(key) => Sight::Value(view.get(key).await.unwrap().map(|value| value.to_vec())),
         Step::Put(key, value) => {
@@ -111,7 +114,7 @@ async fn run_on_view(view: &View, step: &Step) -> Sight {
 }
 
 /// Everything below `prefix`, by listing and reading.
-async fn walk(view: &View, prefix: &str, found: &mut Model) {
+pub(super) async fn walk(view: &View, prefix: &str, found: &mut Model) {
     for name in view.list(prefix, None, 0).await.unwrap().keys {
         let path = format!("{prefix}{name}");
         if name.ends_with('/') {
@@ -196,7 +199,7 @@ async fn check(barrier: &Barrier, script: Script) {
     assert!(list(barrier, "").await.is_empty());
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
@@ -204,7 +207,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(cases(2_000)))]
     #[test]
     fn what_commits_is_serializable_in_memory(script in script()) {
         block_on(async { check(&in_memory().await, script).await });
@@ -212,7 +215,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
     #[test]
     fn what_commits_is_serializable_in_a_file(script in script()) {
         let directory = tempfile::tempdir().unwrap();
