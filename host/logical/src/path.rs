@@ -1,5 +1,8 @@
 //! Paths, parsed once. Policy, router and engine see the same segments.
 
+#[cfg(test)]
+mod reference;
+
 /// Where an engine is mounted, such as `secret/` or `team-a/pki/` or `auth/userpass/`.
 ///
 /// Invariant: one or more non-empty segments, no `.` or `..`, printable, ends in `/`.
