@@ -7,7 +7,7 @@ use std::time::Duration;
 use coffer_sdk::testing::{Reply, TestHost};
 use coffer_sdk::time::Timestamp;
 use coffer_sdk::{Operation, json};
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
@@ -16,19 +16,50 @@ const PATHS: [&str; 4] = ["a", "a/1", "b", "a/1/2"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { cas: Option<u64> },
-    Patch { cas: Option<u64> },
-    Read { version: u64 },
+    Put {
+        cas: Option<Cas>,
+        data: Value,
+    },
+    Patch {
+        cas: Option<Cas>,
+        patch: Value,
+    },
+    Read {
+        version: u64,
+    },
+    Subkeys {
+        version: u64,
+        depth: usize,
+    },
     ReadMetadata,
     Delete,
     DeleteVersions(Vec<u64>),
     Undelete(Vec<u64>),
     Destroy(Vec<u64>),
     Remove,
-    SetKey(Settings),
-    SetMount(Settings),
-    Wait { seconds: u64 },
-    List,
+    SetKey(Sent),
+    PatchKey(Sent),
+    SetMount(Sent),
+    ReadMount,
+    Wait {
+        seconds: u64,
+    },
+    List {
+        after: Option<&'static str>,
+        limit: usize,
+    },
+}
+
+/// What a write says it replaces.
+#[derive(Clone, Copy, Debug)]
+enum Cas {
+    Number(u64),
+    /// The right number, or its text.
+    Current {
+        text: bool,
+    },
+    /// As 0.
+    Null,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,39 +69,118 @@ struct Settings {
     delete_version_after: i64,
 }
 
+/// Fields that were sent; `Some(None)` is a null.
+#[derive(Clone, Debug, Default)]
+struct Sent {
+    max_versions: Option<Option<u64>>,
+    cas_required: Option<Option<bool>>,
+    delete_version_after: Option<Option<i64>>,
+    custom_metadata: Option<Option<Texts>>,
+}
+
+/// Custom metadata, in which a patch may hold nulls.
+type Texts = BTreeMap<&'static str, Option<&'static str>>;
+
 fn step() -> impl Strategy<Value = Step> {
-    let cas = || prop_oneof![3 => Just(None), 1 => (0..4_u64).prop_map(Some)];
-    let numbers = || vec(0..6_u64, 1..3);
-    let settings = |least| {
-        (0..4_u64, prop::bool::weighted(0.2), least..4_i64).prop_map(
-            |(max_versions, cas_required, delete_version_after)| Settings {
-                max_versions,
-                cas_required,
-                delete_version_after,
-            },
-        )
+    let cas = || {
+        let cas = prop_oneof![
+            (0..4_u64).prop_map(Cas::Number),
+            any::<bool>().prop_map(|text| Cas::Current { text }),
+            Just(Cas::Null),
+        ];
+        prop::option::weighted(0.35, cas)
     };
+    let numbers = || vec(0..6_u64, 1..3);
     prop_oneof![
-        8 => cas().prop_map(|cas| Step::Put { cas }),
-        3 => cas().prop_map(|cas| Step::Patch { cas }),
+        8 => (cas(), data()).prop_map(|(cas, data)| Step::Put { cas, data }),
+        4 => (cas(), object()).prop_map(|(cas, patch)| Step::Patch { cas, patch }),
         4 => (0..6_u64).prop_map(|version| Step::Read { version }),
+        2 => (0..6_u64, 0..4_usize).prop_map(|(version, depth)| Step::Subkeys { version, depth }),
         2 => Just(Step::ReadMetadata),
         2 => Just(Step::Delete),
         2 => numbers().prop_map(Step::DeleteVersions),
         2 => numbers().prop_map(Step::Undelete),
         1 => numbers().prop_map(Step::Destroy),
         1 => Just(Step::Remove),
-        1 => settings(0).prop_map(Step::SetKey),
-        1 => settings(-1).prop_map(Step::SetMount),
+        2 => sent(0, false).prop_map(Step::SetKey),
+        1 => sent(0, true).prop_map(Step::PatchKey),
+        1 => sent(-1, false).prop_map(Step::SetMount),
+        1 => Just(Step::ReadMount),
         2 => (0..4_u64).prop_map(|seconds| Step::Wait { seconds }),
-        1 => Just(Step::List),
+        1 => (prop::option::of(prop::sample::select(vec!["1", "a", "a/", "z"])), 0..3_usize)
+            .prop_map(|(after, limit)| Step::List { after, limit }),
     ]
 }
 
+/// A secret: mostly an object, but null is data too.
+fn data() -> impl Strategy<Value = Value> {
+    prop_oneof![9 => object(), 1 => Just(Value::Null)]
+}
+
+/// An object with objects in it, and few names, so that patches meet what they change.
+fn object() -> impl Strategy<Value = Value> {
+    let name = || prop::sample::select(vec!["x", "y", "z"]).prop_map(str::to_owned);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        (0..9_u8).prop_map(Value::from),
+        Just(json!([{"x": null}])),
+    ];
+    let value = leaf.prop_recursive(3, 9, 3, move |inner| {
+        btree_map(name(), inner, 0..3).prop_map(|members| json!(members))
+    });
+    btree_map(name(), value, 0..4).prop_map(|members| json!(members))
+}
+
+/// A value, or a null where there may be one.
+fn or_null<T: std::fmt::Debug>(
+    value: impl Strategy<Value = T>,
+    nulls: bool,
+) -> impl Strategy<Value = Option<T>> {
+    (value, prop::bool::weighted(0.3))
+        .prop_map(move |(value, null)| (!nulls || !null).then_some(value))
+}
+
+fn sent(least: i64, nulls: bool) -> impl Strategy<Value = Sent> {
+    fn maybe<T: std::fmt::Debug>(
+        value: impl Strategy<Value = T>,
+        nulls: bool,
+    ) -> impl Strategy<Value = Option<Option<T>>> {
+        prop::option::weighted(0.6, or_null(value, nulls))
+    }
+    let text = or_null(prop::sample::select(vec!["text", "other"]), nulls);
+    let texts = btree_map(prop::sample::select(vec!["one", "two"]), text, 0..3);
+    (
+        maybe(0..4_u64, nulls),
+        maybe(prop::bool::weighted(0.2), nulls),
+        maybe(least..4_i64, nulls),
+        maybe(texts, nulls),
+    )
+        .prop_map(
+            |(max_versions, cas_required, delete_version_after, custom_metadata)| Sent {
+                max_versions,
+                cas_required,
+                delete_version_after,
+                custom_metadata,
+            },
+        )
+}
+
+/// 10,000 stories in CI, times `COFFER_TEST_FACTOR`.
+fn config() -> ProptestConfig {
+    let factor = std::env::var("COFFER_TEST_FACTOR").map_or(1, |factor| factor.parse().unwrap());
+    ProptestConfig {
+        cases: 10_000 * factor,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn the_engine_answers_as_the_model_does(
-        before in vec((0..PATHS.len(), 0..4_u8), 0..12),
+        before in vec((0..PATHS.len(), 0..5_u8), 0..12),
         story in vec((0..PATHS.len(), step()), 0..60),
     ) {
         let mut kv = TestHost::new(&engines_kv::engine);
@@ -79,8 +189,8 @@ proptest! {
             model.version_1(&mut kv, PATHS[path], what, written)?;
         }
         kv.tune(&[("version", "2")]).unwrap();
-        for (written, (path, step)) in (1000..).zip(story) {
-            model.version_2(&mut kv, PATHS[path], &step, written)?;
+        for (path, step) in story {
+            model.version_2(&mut kv, PATHS[path], &step)?;
             model.check_storage(&kv)?;
         }
     }
@@ -95,6 +205,7 @@ struct Model {
 #[derive(Clone)]
 struct Key {
     settings: Settings,
+    custom_metadata: BTreeMap<&'static str, &'static str>,
     created: Timestamp,
     updated: Timestamp,
     current: u64,
@@ -106,7 +217,8 @@ struct Key {
 struct Version {
     created: Timestamp,
     deletion: Option<Timestamp>,
-    data: Option<Map<String, Value>>,
+    /// None once destroyed.
+    data: Option<Value>,
 }
 
 impl Version {
@@ -114,10 +226,10 @@ impl Version {
         self.data.is_some() && self.deletion.is_none_or(|time| now < time)
     }
 
-    fn metadata(&self, number: u64) -> Value {
+    fn metadata(&self, number: u64, key: &Key) -> Value {
         json!({
             "created_time": self.created.to_string(),
-            "custom_metadata": null,
+            "custom_metadata": key.custom_metadata_json(),
             "deletion_time": text(self.deletion),
             "destroyed": self.data.is_none(),
             "version": number,
@@ -139,6 +251,15 @@ fn same(reply: Reply, status: u16, data: Value) -> Checked {
         reply.error
     );
     Ok(())
+}
+
+/// An empty listing is not found.
+fn same_names(reply: Reply, names: Vec<String>) -> Checked {
+    if names.is_empty() {
+        same(reply, 404, Value::Null)
+    } else {
+        same(reply, 200, json!({ "keys": names }))
+    }
 }
 
 impl Model {
@@ -166,7 +287,7 @@ impl Model {
                 let version = Version {
                     created: self.now,
                     deletion: None,
-                    data: data.as_object().cloned(),
+                    data: Some(data),
                 };
                 key.versions.insert(1, version);
                 self.keys.insert(path, key);
@@ -174,55 +295,78 @@ impl Model {
             2 => {
                 let stored = self.keys.get(path).map(|key| key.versions[&1].data.clone());
                 match stored.flatten() {
-                    Some(data) => same(kv.read(path), 200, Value::Object(data))?,
+                    Some(data) => same(kv.read(path), 200, data)?,
                     None => same(kv.read(path), 404, Value::Null)?,
                 }
             }
-            _ => {
+            3 => {
                 same(kv.delete(path), 204, Value::Null)?;
                 self.keys.remove(path);
             }
+            _ => same_names(kv.list(""), self.names("", None, 0))?,
         }
         Ok(())
     }
 
-    fn version_2(
-        &mut self,
-        kv: &mut TestHost,
-        path: &'static str,
-        step: &Step,
-        written: u64,
-    ) -> Checked {
+    fn version_2(&mut self, kv: &mut TestHost, path: &'static str, step: &Step) -> Checked {
         let now = self.now;
         match step {
             Step::Wait { seconds } => {
                 kv.advance(Duration::from_secs(*seconds));
                 self.now = kv.now();
             }
-            Step::SetMount(settings) => {
-                self.mount = Some(settings.clone());
-                same(kv.write("config", settings.json()), 204, Value::Null)?;
+            Step::SetMount(sent) => {
+                if sent.settings() {
+                    sent.apply(self.mount.get_or_insert_default());
+                }
+                same(kv.write("config", sent.json()), 204, Value::Null)?;
             }
-            Step::SetKey(settings) => {
-                let key = self.keys.entry(path).or_insert_with(|| Key::new(now));
-                key.settings = settings.clone();
-                let mandated = self.mount.as_ref().is_some_and(|mount| mount.cas_required);
-                let warned = mandated && !settings.cas_required;
-                let status = if warned { 200 } else { 204 };
-                let reply = kv.write(&format!("metadata/{path}"), settings.json());
+            Step::ReadMount => {
+                let settings = self.mount.clone().unwrap_or_default();
+                let shown = json!({
+                    "cas_required": settings.cas_required,
+                    "delete_version_after": format!("{}s", settings.delete_version_after),
+                    "max_versions": settings.max_versions,
+                });
+                same(kv.read("config"), 200, shown)?;
+            }
+            Step::SetKey(sent) => {
+                if sent.settings() || sent.custom_metadata.is_some() {
+                    let key = self.keys.entry(path).or_insert_with(|| Key::new(now));
+                    sent.apply(&mut key.settings);
+                    if let Some(Some(texts)) = &sent.custom_metadata {
+                        key.custom_metadata.clear();
+                        key.merge_texts(texts);
+                    }
+                }
+                let reply = kv.write(&format!("metadata/{path}"), sent.json());
+                same(reply, self.status_of_settings(sent), Value::Null)?;
+            }
+            Step::PatchKey(sent) => {
+                let reply = kv.patch(&format!("metadata/{path}"), sent.json());
+                let status = self.status_of_settings(sent);
+                let Some(key) = self.keys.get_mut(path) else {
+                    return same(reply, 404, Value::Null);
+                };
+                sent.apply(&mut key.settings);
+                match &sent.custom_metadata {
+                    None => {}
+                    Some(None) => key.custom_metadata.clear(),
+                    Some(Some(texts)) => key.merge_texts(texts),
+                }
                 same(reply, status, Value::Null)?;
             }
-            Step::Put { cas } => {
-                let data = json!({ "n": written });
-                let reply = kv.write(&format!("data/{path}"), body(&data, *cas));
+            Step::Put { cas, data } => {
                 let key = self.keys.get(path).cloned();
                 let key = key.unwrap_or_else(|| Key::new(now));
-                self.write(path, key, data, *cas, reply)?;
+                let reply = kv.write(&format!("data/{path}"), body(data, *cas, &key));
+                self.write(path, key, data.clone(), *cas, reply)?;
             }
-            Step::Patch { cas } => {
-                let patch = json!({ "p": written, "n": null });
-                let reply = kv.patch(&format!("data/{path}"), body(&patch, *cas));
-                let Some(key) = self.keys.get(path).cloned() else {
+            Step::Patch { cas, patch } => {
+                let key = self.keys.get(path).cloned();
+                let sent = body(patch, *cas, &key.clone().unwrap_or_else(|| Key::new(now)));
+                let reply = kv.patch(&format!("data/{path}"), sent);
+                let Some(key) = key else {
                     return same(reply, 404, Value::Null);
                 };
                 if !self.cas_holds(&key, *cas) {
@@ -232,28 +376,27 @@ impl Model {
                     return same(reply, 404, Value::Null);
                 };
                 if !latest.is_live(now) {
-                    return same(reply, 404, latest.metadata(key.current));
+                    return same(reply, 404, latest.metadata(key.current, &key));
                 }
-                let mut merged = latest.data.clone().unwrap_or_default();
-                merged.remove("n");
-                merged.insert("p".into(), json!(written));
-                self.write(path, key, Value::Object(merged), *cas, reply)?;
+                let merged = merged(latest.data.as_ref(), patch);
+                self.write(path, key, merged, *cas, reply)?;
             }
             Step::Read { version } => {
                 let query = json!({ "version": version });
                 let reply = kv.call(Operation::Read, &format!("data/{path}"), query);
-                let key = self.keys.get(path);
-                let number = match version {
-                    0 => key.map_or(0, |key| key.current),
-                    number => *number,
-                };
-                let Some(version) = key.and_then(|key| key.versions.get(&number)) else {
-                    return same(reply, 404, Value::Null);
-                };
-                let live = version.is_live(now);
-                let data = version.data.clone().filter(|_| live);
-                let (status, metadata) = (if live { 200 } else { 404 }, version.metadata(number));
-                same(reply, status, json!({"data": data, "metadata": metadata}))?;
+                self.shown(path, *version, "data", Value::clone, reply)?;
+            }
+            Step::Subkeys { version, depth } => {
+                let query = json!({ "version": version, "depth": depth });
+                let reply = kv.call(Operation::Read, &format!("subkeys/{path}"), query);
+                let levels = if *depth == 0 { usize::MAX } else { *depth };
+                self.shown(
+                    path,
+                    *version,
+                    "subkeys",
+                    |data| names_in(data, levels),
+                    reply,
+                )?;
             }
             Step::ReadMetadata => {
                 let reply = kv.read(&format!("metadata/{path}"));
@@ -291,24 +434,76 @@ impl Model {
                 same(kv.delete(&format!("metadata/{path}")), 204, Value::Null)?;
                 self.keys.remove(path);
             }
-            Step::List => {
-                let names: BTreeSet<String> = self
-                    .keys
-                    .keys()
-                    .map(|path| match path.split_once('/') {
-                        Some((folder, _)) => format!("{folder}/"),
-                        None => (*path).to_owned(),
-                    })
-                    .collect();
-                let reply = kv.list("metadata");
-                if names.is_empty() {
-                    same(reply, 404, Value::Null)?;
-                } else {
-                    same(reply, 200, json!({ "keys": names }))?;
-                }
+            Step::List { after, limit } => {
+                // The folder of that name, or the top.
+                let folder = if path == "b" { "" } else { path };
+                let query = json!({ "after": after.unwrap_or_default(), "limit": limit });
+                let reply = kv.call(Operation::List, &format!("metadata/{folder}"), query);
+                same_names(reply, self.names(folder, *after, *limit))?;
             }
         }
         Ok(())
+    }
+
+    /// A version, or what `view` makes of it, under `name`.
+    fn shown(
+        &self,
+        path: &str,
+        version: u64,
+        name: &str,
+        view: impl Fn(&Value) -> Value,
+        reply: Reply,
+    ) -> Checked {
+        let Some(key) = self.keys.get(path) else {
+            return same(reply, 404, Value::Null);
+        };
+        let number = if version == 0 { key.current } else { version };
+        let Some(version) = key.versions.get(&number) else {
+            return same(reply, 404, Value::Null);
+        };
+        let data = version.data.as_ref().filter(|_| version.is_live(self.now));
+        let status = if data.is_some() { 200 } else { 404 };
+        let metadata = version.metadata(number, key);
+        same(
+            reply,
+            status,
+            json!({name: data.map(view), "metadata": metadata}),
+        )
+    }
+
+    /// The names in a folder.
+    fn names(&self, folder: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let prefix = if folder.is_empty() {
+            String::new()
+        } else {
+            format!("{folder}/")
+        };
+        let below = self
+            .keys
+            .keys()
+            .filter_map(|path| path.strip_prefix(&prefix));
+        let names: BTreeSet<String> = below
+            .map(|path| match path.split_once('/') {
+                Some((folder, _)) => format!("{folder}/"),
+                None => path.to_owned(),
+            })
+            .collect();
+        let names = names
+            .into_iter()
+            .filter(|name| name.as_str() > after.unwrap_or_default());
+        names
+            .take(if limit == 0 { usize::MAX } else { limit })
+            .collect()
+    }
+
+    /// 200 with a warning for who would be let off what the mount demands.
+    fn status_of_settings(&self, sent: &Sent) -> u16 {
+        let mandated = self.mount.as_ref().is_some_and(|mount| mount.cas_required);
+        if mandated && sent.cas_required == Some(Some(false)) {
+            200
+        } else {
+            204
+        }
     }
 
     fn write(
@@ -316,7 +511,7 @@ impl Model {
         path: &'static str,
         mut key: Key,
         data: Value,
-        cas: Option<u64>,
+        cas: Option<Cas>,
         reply: Reply,
     ) -> Checked {
         if !self.cas_holds(&key, cas) {
@@ -325,11 +520,11 @@ impl Model {
         let version = Version {
             created: self.now,
             deletion: self.deletion(&key),
-            data: data.as_object().cloned(),
+            data: Some(data),
         };
         key.current += 1;
         key.updated = self.now;
-        same(reply, 200, version.metadata(key.current))?;
+        same(reply, 200, version.metadata(key.current, &key))?;
         key.versions.insert(key.current, version);
         let mount = self.mount.clone().unwrap_or_default();
         let max_versions = match mount.max_versions.max(key.settings.max_versions) {
@@ -344,10 +539,12 @@ impl Model {
         Ok(())
     }
 
-    fn cas_holds(&self, key: &Key, cas: Option<u64>) -> bool {
+    fn cas_holds(&self, key: &Key, cas: Option<Cas>) -> bool {
         let mandated = self.mount.as_ref().is_some_and(|mount| mount.cas_required);
         match cas {
-            Some(cas) => cas == key.current,
+            Some(Cas::Number(number)) => number == key.current,
+            Some(Cas::Null) => key.current == 0,
+            Some(Cas::Current { .. }) => true,
             None => !(mandated || key.settings.cas_required),
         }
     }
@@ -400,11 +597,28 @@ impl Key {
     fn new(now: Timestamp) -> Self {
         Self {
             settings: Settings::default(),
+            custom_metadata: BTreeMap::new(),
             created: now,
             updated: now,
             current: 0,
             oldest: 0,
             versions: BTreeMap::new(),
+        }
+    }
+
+    fn merge_texts(&mut self, texts: &Texts) {
+        for (name, text) in texts {
+            match text {
+                Some(text) => drop(self.custom_metadata.insert(name, text)),
+                None => drop(self.custom_metadata.remove(name)),
+            }
+        }
+    }
+
+    fn custom_metadata_json(&self) -> Value {
+        match self.custom_metadata.is_empty() {
+            true => Value::Null,
+            false => json!(self.custom_metadata),
         }
     }
 
@@ -421,7 +635,7 @@ impl Key {
             "cas_required": self.settings.cas_required,
             "created_time": self.created.to_string(),
             "current_version": self.current,
-            "custom_metadata": null,
+            "custom_metadata": self.custom_metadata_json(),
             "delete_version_after": format!("{}s", self.settings.delete_version_after),
             "max_versions": self.settings.max_versions,
             "oldest_version": self.oldest,
@@ -431,19 +645,85 @@ impl Key {
     }
 }
 
-impl Settings {
+impl Sent {
+    /// Whether any setting was sent.
+    fn settings(&self) -> bool {
+        self.max_versions.is_some()
+            || self.cas_required.is_some()
+            || self.delete_version_after.is_some()
+    }
+
+    /// A null unsets.
+    fn apply(&self, settings: &mut Settings) {
+        if let Some(sent) = self.max_versions {
+            settings.max_versions = sent.unwrap_or_default();
+        }
+        if let Some(sent) = self.cas_required {
+            settings.cas_required = sent.unwrap_or_default();
+        }
+        if let Some(sent) = self.delete_version_after {
+            settings.delete_version_after = sent.unwrap_or_default();
+        }
+    }
+
     fn json(&self) -> Value {
-        json!({
-            "max_versions": self.max_versions,
-            "cas_required": self.cas_required,
-            "delete_version_after": self.delete_version_after,
-        })
+        let fields = [
+            ("max_versions", self.max_versions.map(|sent| json!(sent))),
+            ("cas_required", self.cas_required.map(|sent| json!(sent))),
+            (
+                "delete_version_after",
+                self.delete_version_after.map(|sent| json!(sent)),
+            ),
+            (
+                "custom_metadata",
+                self.custom_metadata.as_ref().map(|sent| json!(sent)),
+            ),
+        ];
+        let sent = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Object(sent.collect())
     }
 }
 
-fn body(data: &Value, cas: Option<u64>) -> Value {
-    match cas {
-        Some(cas) => json!({"data": data, "options": {"cas": cas}}),
-        None => json!({"data": data}),
+/// RFC 7396, as it is told there.
+fn merged(target: Option<&Value>, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else {
+        return patch.clone();
+    };
+    let mut merged = match target {
+        Some(Value::Object(target)) => target.clone(),
+        _ => Map::new(),
+    };
+    for (name, value) in patch {
+        if value.is_null() {
+            merged.remove(name);
+        } else {
+            let value = self::merged(merged.get(name), value);
+            merged.insert(name.clone(), value);
+        }
     }
+    Value::Object(merged)
+}
+
+/// Null for each leaf; what has no names, or lies deeper than `levels`, is one.
+fn names_in(data: &Value, levels: usize) -> Value {
+    match data {
+        Value::Object(members) if levels > 0 && !members.is_empty() => members
+            .iter()
+            .map(|(name, value)| (name.clone(), names_in(value, levels - 1)))
+            .collect(),
+        _ => Value::Null,
+    }
+}
+
+fn body(data: &Value, cas: Option<Cas>, key: &Key) -> Value {
+    let cas = match cas {
+        None => return json!({"data": data}),
+        Some(Cas::Number(number)) => json!(number),
+        Some(Cas::Current { text: false }) => json!(key.current),
+        Some(Cas::Current { text: true }) => json!(key.current.to_string()),
+        Some(Cas::Null) => Value::Null,
+    };
+    json!({"data": data, "options": {"cas": cas}})
 }
