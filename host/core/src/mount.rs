@@ -10,6 +10,9 @@
 //! - The records of a mount are sealed with a key of its own; disabling it destroys the key in
 //!   the same commit that takes it off the table.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

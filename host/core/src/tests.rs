@@ -20,6 +20,14 @@ use crate::{
     Response, SealKind, Settings,
 };
 
+/// How many random cases: as many as CI has time for, times `COFFER_TEST_FACTOR`.
+pub(crate) fn cases(in_ci: u32) -> u32 {
+    let factor = std::env::var("COFFER_TEST_FACTOR").map_or(1, |factor| {
+        factor.parse().expect("COFFER_TEST_FACTOR is a number")
+    });
+    in_ci * factor
+}
+
 /// An engine that counts: `counter/{name}` reads a number and, on a write, adds one to it.
 struct Counting {
     runs: Arc<AtomicUsize>,
