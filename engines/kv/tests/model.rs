@@ -167,7 +167,9 @@ fn sent(least: i64, nulls: bool) -> impl Strategy<Value = Sent> {
 
 /// 10,000 stories in CI, times `COFFER_TEST_FACTOR`.
 fn config() -> ProptestConfig {
-    let factor = std::env::var("COFFER_TEST_FACTOR").map_or(1, |factor| factor.parse().unwrap());
+    let factor = std::env::var("COFFER_TEST_FACTOR").map_or(1, |factor| {
+        factor.parse().expect("COFFER_TEST_FACTOR is a number")
+    });
     ProptestConfig {
         cases: 10_000 * factor,
         failure_persistence: None,
