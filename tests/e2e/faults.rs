@@ -298,9 +298,8 @@ fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).expect("a new file");
     let mut size = 1 << 20;
     while size > 0 {
-        match file.write(&vec![1; size]) {
-            Ok(_) => {}
-            Err(_) => size /= 2,
+        if file.write_all(&vec![1; size]).is_err() {
+            size /= 2;
         }
     }
 }
