@@ -230,7 +230,7 @@ impl RedbStore {
         match path.symlink_metadata() {
             Ok(_) => {
                 let (database, disk) = open_file(directory, &path)?;
-                return Self::start(database, disk, Some(lock));
+                Self::start(database, disk, Some(lock))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Left over from a first start that was cut short; it never held anything that was
