@@ -132,6 +132,8 @@ struct Worker {
     shared_pending: Option<String>,
     acknowledged: u64,
     unknown: u64,
+    /// Tokens that a revocation put out of force without being answered.
+    half_revoked: usize,
 }
 
 impl Worker {
@@ -157,6 +159,7 @@ impl Worker {
             shared_pending: None,
             acknowledged: 0,
             unknown: 0,
+            half_revoked: 0,
         }
     }
 
@@ -351,9 +354,17 @@ impl Worker {
     ) -> Option<Answer> {
         self.pending = Some((object, next));
         let body = body.map(|body| body.to_string());
-        let Ok(answer) = client.try_send(method, path, body.as_deref()) else {
-            self.unknown += 1;
-            return None;
+        // Clients of one directory may get in each other's way, and are told to try again.
+        let mut tries = 0;
+        let answer = loop {
+            match client.try_send(method, path, body.as_deref()) {
+                Ok(answer) if answer.status == 503 && tries < 20 => tries += 1,
+                Ok(answer) => break answer,
+                Err(_) => {
+                    self.unknown += 1;
+                    return None;
+                }
+            }
         };
         let done = matches!(answer.status, 200 | 204);
         assert!(done, "{method} {path}: {} {}", answer.status, answer.text);
@@ -376,6 +387,10 @@ impl Worker {
                 "client {}, {object:?}: found\n{found}\nwhere there must be\n{must}\nor\n{may}",
                 self.number
             );
+            let revoked = matches!(object, Object::Token(_)) && found.is_null();
+            if revoked && !must.is_null() {
+                self.half_revoked += 1;
+            }
             self.objects.insert(object, found);
         }
     }
@@ -540,7 +555,13 @@ fn nothing_foreign(client: &Client, workers: &[Worker]) {
         listed.iter().all(|name| folders.contains(name)),
         "{listed:?}"
     );
-    assert_eq!(keys(client, "auth/token/accessors").len(), tokens);
+    // Of a token whose revocation was cut short, the accessor may be left.
+    let half: usize = workers.iter().map(|worker| worker.half_revoked).sum();
+    let accessors = keys(client, "auth/token/accessors").len();
+    assert!(
+        (tokens..=tokens + half).contains(&accessors),
+        "{accessors} accessors of {tokens} tokens"
+    );
 }
 
 fn keys(client: &Client, path: &str) -> Vec<String> {

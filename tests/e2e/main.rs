@@ -5,8 +5,10 @@ mod support;
 
 mod bad_input;
 mod config;
+mod faults;
 mod kill;
 mod kv;
+mod memory;
 mod mounts;
 mod policies;
 mod seal;

@@ -31,25 +31,32 @@ use zeroize::Zeroizing;
 
 use crate::envelope::{DataKey, Nonces};
 use crate::names::{KeyRange, MountId, NamesKey, StoreKey, Table};
-use crate::random::{self, Random, RandomError};
+use crate::random::{Random, RandomError};
 use crate::seal::SealRecord;
 use crate::store::{Record, Revision, Snapshot, Store, WriteBatch, WriteError, read_range};
 use crate::wrap::{self, WrapError};
 use crate::{BarrierError, limits, lock};
 
-/// 32 secret bytes. No `Clone`, no `Debug` of the content; wiped when dropped.
-pub(crate) struct SecretKey(Zeroizing<[u8; 32]>);
+/// 32 secret bytes. No `Clone`, no `Debug` of the content; wiped when dropped. In a box, since each move of bytes
+/// would leave a copy behind on a stack, which nobody wipes.
+pub(crate) struct SecretKey(Box<Zeroizing<[u8; 32]>>);
 
 impl SecretKey {
     pub(crate) fn random(random: &dyn Random) -> Result<Self, RandomError> {
-        random::bytes(random).map(Self)
+        let mut key = Self::empty();
+        random.fill(&mut **key.0)?;
+        Ok(key)
     }
 
     /// Of a slice that was cut to 32 bytes.
     pub(crate) fn from_slice(bytes: &[u8]) -> Self {
-        let mut key = Zeroizing::new([0; 32]);
-        key.copy_from_slice(bytes);
-        Self(key)
+        let mut key = Self::empty();
+        key.0.copy_from_slice(bytes);
+        key
+    }
+
+    fn empty() -> Self {
+        Self(Box::new(Zeroizing::new([0; 32])))
     }
 
     pub(crate) fn expose(&self) -> &[u8; 32] {
@@ -62,13 +69,13 @@ impl SecretKey {
     }
 
     pub(crate) fn into_inner(self) -> Zeroizing<[u8; 32]> {
-        self.0
+        *self.0
     }
 }
 
 impl From<[u8; 32]> for SecretKey {
     fn from(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Box::new(Zeroizing::new(bytes)))
     }
 }
 
@@ -81,13 +88,13 @@ impl fmt::Debug for SecretKey {
 /// HKDF-SHA-256 with a salt.
 pub(crate) fn derive_salted(secret: &[u8], salt: &[u8], label: &[&str]) -> SecretKey {
     let info: Vec<&[u8]> = label.iter().map(|part| part.as_bytes()).collect();
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = SecretKey::empty();
     Salt::new(HKDF_SHA256, salt)
         .extract(secret)
         .expand(&info, HKDF_SHA256)
-        .and_then(|okm| okm.fill(&mut *key))
+        .and_then(|okm| okm.fill(&mut **key.0))
         .expect("32 bytes are within HKDF's limit");
-    SecretKey(key)
+    key
 }
 
 /// The key that the unseal key opens. All others hang on it.

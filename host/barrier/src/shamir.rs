@@ -17,7 +17,7 @@
 //! beside it does not.
 //!
 //! The arithmetic of GF(256) and the interpolation are those of `vsss-rs`: constant time, no tables. What goes
-//! in and comes out is wiped here; the coefficients that it draws in between it does not wipe.
+//! in and comes out is wiped here; the coefficients that it draws in between it leaves to the allocator.
 
 use std::convert::Infallible;
 use std::fmt;

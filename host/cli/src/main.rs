@@ -34,6 +34,12 @@ use env::Env;
 use failure::{Exit, Failure};
 use output::{Console, Format};
 
+/// Memory is wiped when it is freed. Shares and secrets pass through buffers of others (HTTP, JSON, the sandbox's host side)
+/// that wipe nothing themselves.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() -> ExitCode {
     let env = Env::of_process();
     let mut console = Console::of_process(&env);

@@ -48,6 +48,15 @@ pub(crate) fn process() -> Vec<String> {
     notes
 }
 
+/// Whether the system lets this process open what a server needs at least; otherwise how many files it may
+/// open. Without this, libraries find out in the middle of their work.
+pub(crate) fn enough_files() -> Result<(), u64> {
+    match getrlimit(Resource::Nofile).current {
+        Some(files) if files < limits::LEAST_FILES => Err(files),
+        _ => Ok(()),
+    }
+}
+
 /// How many connections may be open at a time: ours to choose, unless the system gives fewer files.
 pub(crate) fn connections() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

@@ -66,6 +66,12 @@ pub enum ServeError {
     /// Its log.
     #[error("cannot start the log")]
     Log(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The limit on open files is too low.
+    #[error(
+        "only {0} files may be open at a time, and a server needs {least}: raise the limit (ulimit -n, or LimitNOFILE= of systemd)",
+        least = limits::LEAST_FILES
+    )]
+    Files(u64),
     /// Threads or signals.
     #[error("the system refuses what a server needs")]
     System(#[source] std::io::Error),
@@ -140,6 +146,7 @@ pub struct Ready {
 /// `coffer server`: everything from the flags to the end of the process. `on_ready` is for printing.
 pub fn serve_command(flags: ServeFlags, on_ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
     let hardening = harden::process();
+    harden::enough_files().map_err(ServeError::Files)?;
     let mut config = match flags.dev {
         true => Config::load_dev(&flags.config, flags.dev_listen_address.as_deref())?,
         false => Config::load(&flags.config)?,
@@ -199,6 +206,10 @@ struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    /// Listened to for its own sake: otherwise a write over the limit on the size of files ends the process. So
+    /// it fails like one to a full disk.
+    #[cfg(target_os = "linux")]
+    _file_too_large: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -208,6 +219,8 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            #[cfg(target_os = "linux")]
+            _file_too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -75,6 +75,9 @@ pub(crate) const HTTP2_PONG: Duration = Duration::from_secs(20);
 /// notices.
 pub(crate) const CONNECTIONS: usize = 10_000;
 
+/// Files that a server must be allowed to open: the store, the engines' cached code, event queues, listeners, and some clients.
+pub(crate) const LEAST_FILES: u64 = 64;
+
 /// File descriptors that connections leave alone: storage, audit, engines' own sockets.
 pub(crate) const RESERVED_FILES: usize = 128;
 
