@@ -11,7 +11,10 @@
 //! The trait is small and its reads come in batches so that it can be served over the network: etcd has the
 //! same revisions (`mod_revision`), compares them in its transactions, and has prefix watches.
 
+#[cfg(test)]
+mod crash;
 mod disk;
+mod journal;
 pub(crate) mod memory;
 pub(crate) mod redb;
 pub(crate) mod watch;

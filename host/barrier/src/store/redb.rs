@@ -1,17 +1,30 @@
-//! The store in a file, with redb.
-//!
-//! Durability: every redb commit is `Immediate`, in two phases, and saves the allocator state (quick-repair),
-//! so that an open after a crash takes no scan.
+//! The store in a file, with redb, and a journal beside it.
 //!
 //! Group commit: redb has one writer, and a sync costs far more than a put. So one thread owns the writing.
-//! It takes what has queued up, checks and applies each batch in order within one redb transaction, commits
-//! that once, tells the watchers, and answers everybody. With 64 clients that is fifteen times the commits of
-//! a transaction each, and alone it costs a client nothing.
+//! It takes what has queued up, checks and applies each batch in order within one redb transaction, appends what
+//! applied to the journal (`journal.rs`), which is one write and one sync, and only then commits to redb, shows
+//! the new state to readers, tells the watchers, and answers everybody. Nobody sees what is not durable.
+//!
+//! Checkpoints: that commit to redb is in memory only, since a durable one writes every page that it touched,
+//! wherever it lies, and syncs twice. redb is made durable when the journal has no room for a group (then the
+//! group goes with it, and not into the journal), when nothing was written for a while, and when the store is
+//! closed. A durable commit of redb goes in two phases and saves the allocator state (quick-repair), so that an
+//! open after a crash takes no scan. It says in the file's header which round of the journal comes next.
+//!
+//! Opening: the state as of the last checkpoint, and what the journal has since, applied by the function that
+//! applied it before; then a checkpoint. Format 1 is a file that stands alone, as one that was closed does:
+//! earlier versions read it, and it may be copied by itself. In format 2 the newest commits are in the journal.
+//!
+//! Memory: pages of commits that are not durable stay in redb's write buffer, up to half of its cache. More go
+//! to the file early, where nothing points to them yet.
 //!
 //! When the disk fails, redb gives it up: it writes no more, and reads only what it has cached. The writer then
-//! opens the file again by itself, as a start after a crash would (`disk.rs`), and what is on disk is the truth.
-//! If the commit that failed is not there, nothing of it was written; if it is, whoever waits is told that
-//! the outcome is unknown, since its sync is what failed. Watchers are told that anything may have changed.
+//! opens the file again by itself, as a start after a crash would (`disk.rs`), and applies what the journal has of
+//! what was answered. If the commit that failed is not there, nothing of it was written; if it is, whoever waits
+//! is told that the outcome is unknown, since its sync is what failed. Watchers are told that anything may have
+//! changed. If it is the journal that fails, redb's memory is the truth, and a checkpoint voids what the journal
+//! may have of the group; if that succeeds nothing of it was written, otherwise the outcome is unknown. In any
+//! case the next commit is a checkpoint: what a failed write left is never built upon.
 //! For a while after a failure writes are refused without trying, and the file is opened again no more often
 //! than that: opening costs the cache.
 //!
@@ -23,9 +36,10 @@
 //! share one snapshot, which the writer replaces after each commit. It keeps nothing from being reclaimed
 //! for longer than until the next commit.
 //!
-//! The file: never initialised over something else. A new one is made under another name, synced, and
+//! The files: never initialised over something else. A new one is made under another name, synced, and
 //! renamed, while a lock on `coffer.lock` keeps other processes out; so a file under our name is always a
-//! whole one.
+//! whole one. The data file comes first, and has the id of its store, which the journal repeats: neither opens
+//! without the other, or with that of another store.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
@@ -40,30 +54,41 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{
-    Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable,
-    StorageBackend, TableDefinition, TableError,
+    Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    StorageBackend, TableDefinition, TableError, WriteTransaction,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use crate::limits;
 use crate::names::{KeyRange, StoreKey};
+use crate::random::{self, Random};
 use crate::store::disk::Disk;
+use crate::store::journal::{self, Journal, Whose};
 use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
 };
+use crate::limits;
 
 const FILE: &str = "coffer.redb";
-const NEW_FILE: &str = "coffer.redb.new";
+const JOURNAL_FILE: &str = "coffer.journal";
+/// Of a file that is not finished.
+const NEW: &str = "new";
 const LOCK_FILE: &str = "coffer.lock";
 /// How every redb file begins.
 const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// That the file is ours, in which format, and the revision of the last commit.
+/// That the file is ours, in which format, and the revision of the last commit; the id of the store, and the
+/// epoch of the journal's round.
 const HEADER: TableDefinition<'static, &'static str, u64> = TableDefinition::new("coffer");
 const HEADER_FORMAT: &str = "format";
 const HEADER_REVISION: &str = "revision";
-const FORMAT: u64 = 1;
+const HEADER_STORE: &str = "store";
+const HEADER_EPOCH: &str = "epoch";
+/// The file has everything.
+const ALONE: u64 = 1;
+/// The journal has what is newer.
+const JOURNALED: u64 = 2;
 
 /// Each value is preceded by the revision that wrote it, 8 bytes.
 const RECORDS: TableDefinition<'static, &'static [u8; StoreKey::BYTES], &'static [u8]> =
@@ -103,11 +128,22 @@ pub enum OpenError {
     },
     /// Written by a newer version of this program.
     #[error(
-        "the data file has format {found}, and this version knows formats up to {FORMAT}; use a newer version"
+        "the data file has format {found}, and this version knows formats up to {JOURNALED}; use a newer version"
     )]
     NewerFormat {
         /// Its format.
         found: u64,
+    },
+    /// The journal is not the one of the data file.
+    #[error(
+        "{path}: {reason}; nothing was changed: \
+         the data file and its journal belong together, bring back the one that is missing"
+    )]
+    Journal {
+        /// Which file.
+        path: PathBuf,
+        /// How that shows.
+        reason: &'static str,
     },
     /// The file system or the file failed.
     #[error("could not {action} {path}")]
@@ -195,16 +231,8 @@ struct Job {
 }
 
 impl RedbStore {
-    /// Opens `coffer.redb` in `directory`; makes both if there is no such file.
-    pub(crate) fn open(directory: &Path) -> Result<Self, OpenError> {
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| OpenError::Io {
-                action,
-                path,
-                source: source.into(),
-            }
-        };
+    /// Opens `coffer.redb` and its journal in `directory`; makes what there is not.
+    pub(crate) fn open(directory: &Path, random: &dyn Random) -> Result<Self, OpenError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -227,65 +255,62 @@ impl RedbStore {
         })?;
 
         let path = directory.join(FILE);
-        match path.symlink_metadata() {
-            Ok(_) => {
-                let (database, disk) = open_file(directory, &path)?;
-                Self::start(database, disk, Some(lock))
+        let (database, disk) = match exists(&path)? {
+            true => open_file(directory, &path)?,
+            false if exists(&directory.join(JOURNAL_FILE))? => {
+                return Err(OpenError::Journal {
+                    path: directory.join(JOURNAL_FILE),
+                    reason: "a journal without its data file",
+                });
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Left over from a first start that was cut short; it never held anything that was
-                // acknowledged.
-                let new = directory.join(NEW_FILE);
-                match std::fs::remove_file(&new) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(failed("remove the unfinished file", &new)(error));
-                    }
-                    _ => {}
-                }
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&new)
-                    .map_err(failed("create", &new))?;
-                let (database, disk) = open_disk(directory, &new, file)?;
-                write_header(&database).map_err(|source| OpenError::Io {
-                    action: "initialise",
-                    path: new.clone(),
-                    source,
-                })?;
-                std::fs::rename(&new, &path).map_err(failed("rename the new file to", &path))?;
-                File::open(directory)
-                    .and_then(|directory| directory.sync_all())
-                    .map_err(failed("sync the directory", directory))?;
-                Self::start(database, disk, Some(lock))
-            }
-            Err(error) => Err(failed("look at", &path)(error)),
-        }
+            false => create_file(directory, &path)?,
+        };
+        let header = identify(&database, random).map_err(OpenError::Unusable)?;
+        let journal = open_journal(directory, &header)?;
+        Self::start(database, disk, Box::new(journal), Some(lock))
     }
 
-    /// A store on any backend of redb: how crashes and failing disks are simulated. An empty one is
-    /// initialised.
-    pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let unusable = |source: Fault| OpenError::Unusable(source);
-        let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
+    /// A store on any backends of redb: how crashes and failing disks are simulated. An empty one is
+    /// initialised. A journal that has a length but no content keeps its length.
+    pub(crate) fn open_backend(
+        backend: impl StorageBackend,
+        journal: impl StorageBackend,
+        random: &dyn Random,
+    ) -> Result<Self, OpenError> {
+        let unusable = |source: io::Error| OpenError::Unusable(source.into());
+        let empty = backend.len().map_err(unusable)? == 0;
         let disk = Disk::new(backend, None);
         let database = builder()
             .create_with_backend(disk.clone())
-            .map_err(|source| unusable(source.into()))?;
+            .map_err(|source| OpenError::Unusable(source.into()))?;
         if empty {
-            write_header(&database).map_err(unusable)?;
+            write_header(&database).map_err(OpenError::Unusable)?;
         }
-        match format(&database) {
-            Ok(Some(FORMAT)) => Self::start(database, disk, None),
-            Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
-            Ok(None) => Err(OpenError::Unusable("it has no header of ours".into())),
-            Err(source) => Err(unusable(source)),
+        check_format(Header::read(&database), || {
+            OpenError::Unusable("it has no header of ours".into())
+        })?;
+        let header = identify(&database, random).map_err(OpenError::Unusable)?;
+        match journal::whose(&journal, header.store).map_err(unusable)? {
+            Whose::Ours => {}
+            // There are no names, so that it may have been made by halves.
+            Whose::Nobodys if header.format == ALONE => {
+                journal::create(&journal, header.store).map_err(unusable)?;
+            }
+            _ => return Err(OpenError::Unusable("another journal".into())),
         }
+        Self::start(database, disk, Box::new(journal), None)
     }
 
-    fn start(database: Database, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
+    fn start(
+        database: Database,
+        disk: Disk,
+        journal: Box<dyn StorageBackend>,
+        lock: Option<File>,
+    ) -> Result<Self, OpenError> {
+        let unusable = |error: redb::Error| OpenError::Unusable(Cause::of(&error).fault());
+        let mut journal = Journal::open(journal).map_err(|error| unusable(error.into()))?;
+        replay(&database, &mut journal, Revision(u64::MAX)).map_err(unusable)?;
+        checkpoint(&database, &mut journal, JOURNALED).map_err(unusable)?;
         let opened = Opened::new(database);
         let snapshot =
             RedbSnapshot::take(&opened).map_err(|error| OpenError::Unusable(error.into()))?;
@@ -299,11 +324,16 @@ impl RedbStore {
         let writer = Writer {
             shared: shared.clone(),
             disk: disk.clone(),
+            journal,
             trouble: None,
         };
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|source| OpenError::Unusable(source.into()))?;
         let writer = std::thread::Builder::new()
             .name("barrier-writer".to_owned())
-            .spawn(move || writer.run(orders))
+            .spawn(move || writer.run(orders, &clock))
             .map_err(|source| OpenError::Unusable(source.into()))?;
         Ok(Self {
             queue: Some(queue),
@@ -389,6 +419,7 @@ struct Writer {
     shared: Arc<Shared>,
     /// As the database that is in use has it.
     disk: Disk,
+    journal: Journal,
     /// From a failure until a commit succeeds.
     trouble: Option<Trouble>,
 }
@@ -402,8 +433,23 @@ struct Trouble {
 
 impl Writer {
     /// Until the queue is closed and empty.
-    fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(first) = orders.blocking_recv() {
+    fn run(mut self, mut orders: mpsc::Receiver<Order>, clock: &tokio::runtime::Runtime) {
+        loop {
+            let first = match self.journal.is_empty() || self.trouble.is_some() {
+                true => orders.blocking_recv(),
+                false => {
+                    let next = async { timeout(limits::IDLE, orders.recv()).await };
+                    let Ok(first) = clock.block_on(next) else {
+                        // If it fails, that is told, and what was answered is in the journal.
+                        drop(self.checkpoint());
+                        continue;
+                    };
+                    first
+                }
+            };
+            let Some(first) = first else {
+                return self.close();
+            };
             let mut group = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
@@ -438,7 +484,7 @@ impl Writer {
         }
         let before = self.shared.watchers.latest();
         let opened = self.shared.database();
-        match commit_group(&opened.database, &group) {
+        let failure = match commit_group(&opened.database, &mut self.journal, &group) {
             Ok(verdicts) => {
                 self.shared.show(RedbSnapshot::take(&opened).ok());
                 if self.trouble.take().is_some() {
@@ -454,44 +500,88 @@ impl Writer {
                     // Whoever no longer waits has lost nothing but the answer.
                     drop(job.answer.send(verdict.map_err(WriteError::Conflict)));
                 }
+                return;
             }
-            Err(failure) => {
-                let (GroupFailure::Refused(error) | GroupFailure::Unknown(error)) = &failure;
-                let cause = Cause::of(error);
-                let mut known = matches!(failure, GroupFailure::Refused(_));
+            Err(failure) => failure,
+        };
+        drop(opened);
+        let cause = Cause::of(failure.error());
+        let known = match &failure {
+            GroupFailure::Refused(error) => {
                 if gives_up(error) {
-                    tracing::error!(
-                        error = %cause.text,
-                        "the storage could not be written; reads go on, and writes are tried again from time to time"
-                    );
-                    opened.gave_up.store(true, Ordering::Relaxed);
-                    drop(opened);
-                    self.trouble_begins(cause.clone());
-                    // Reads need it in any case, and it shows whether the commit is there.
-                    known |= matches!(self.mend(), Ok(revision) if revision == before);
+                    drop(self.give_up(&cause));
                 }
-                match known {
-                    true => refuse(group, &cause),
-                    false => {
-                        for job in group {
-                            drop(job.answer.send(Err(WriteError::Unknown(cause.fault()))));
-                        }
-                    }
+                true
+            }
+            GroupFailure::Journal(_) => {
+                tracing::error!(error = %cause.text, "the journal could not be written");
+                self.trouble_begins(cause.clone());
+                self.checkpoint().is_ok()
+            }
+            GroupFailure::Commit { journaled, .. } => {
+                // Reads need it in any case, and it shows whether the commit is there.
+                matches!(self.give_up(&cause), Ok(revision) if revision == before)
+                    && (!journaled || self.checkpoint().is_ok())
+            }
+        };
+        match known {
+            true => refuse(group, &cause),
+            false => {
+                for job in group {
+                    drop(job.answer.send(Err(WriteError::Unknown(cause.fault()))));
                 }
             }
         }
     }
 
-    /// Opens the file again, as after a crash. Returns the revision that is on it.
+    /// Makes redb durable as it is in memory, and begins the journal anew.
+    fn checkpoint(&mut self) -> Result<(), Cause> {
+        let opened = self.shared.database();
+        checkpoint(&opened.database, &mut self.journal, JOURNALED).map_err(|error| {
+            let cause = Cause::of(&error);
+            drop(opened);
+            drop(self.give_up(&cause));
+            cause
+        })
+    }
+
+    /// Leaves a file that stands alone.
+    fn close(mut self) {
+        let opened = self.shared.database();
+        if opened.gave_up.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = checkpoint(&opened.database, &mut self.journal, ALONE) {
+            let error = Cause::of(&error).text;
+            tracing::error!(%error, "the data file could not be closed; the journal has what was written last");
+        }
+    }
+
+    /// The database has failed, for this cause. Returns the revision that another one shows.
+    fn give_up(&mut self, cause: &Cause) -> Result<Revision, Cause> {
+        tracing::error!(
+            error = %cause.text,
+            "the storage could not be written; reads go on, and writes are tried again from time to time"
+        );
+        let opened = self.shared.database();
+        opened.gave_up.store(true, Ordering::Relaxed);
+        drop(opened);
+        self.trouble_begins(cause.clone());
+        self.mend()
+    }
+
+    /// Opens the file again, as after a crash, but leaves out what nobody was told of: the journal may have it, and
+    /// the disk not. Returns the revision that this shows.
     fn mend(&mut self) -> Result<Revision, Cause> {
         let disk = self.disk.hand_over();
+        let told = self.shared.watchers.latest();
         let opened = (|| {
             let database = builder().create_with_backend(disk.clone())?;
+            replay(&database, &mut self.journal, told)?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
         })();
-        let told = self.shared.watchers.latest();
         let cause = match opened {
             Ok((opened, snapshot)) if snapshot.revision >= told => {
                 let revision = snapshot.revision;
@@ -537,8 +627,19 @@ fn refuse(group: Vec<Job>, cause: &Cause) {
 
 /// Why a whole group failed.
 enum GroupFailure {
+    /// Nothing was written.
     Refused(redb::Error),
-    Unknown(redb::Error),
+    /// The journal has it or not, and redb has not.
+    Journal(redb::Error),
+    /// redb has it or not. If it was journaled, the journal has it.
+    Commit { error: redb::Error, journaled: bool },
+}
+
+impl GroupFailure {
+    fn error(&self) -> &redb::Error {
+        let (Self::Refused(error) | Self::Journal(error) | Self::Commit { error, .. }) = self;
+        error
+    }
 }
 
 /// Whether redb uses its disk no more after this.
@@ -573,18 +674,20 @@ impl Cause {
 }
 
 /// Each batch of `group` in its order, in one redb transaction: its revision, or the record that stood in the
-/// way.
+/// way. Durable when this is done: in the journal or, if that has no room, with a checkpoint.
 fn commit_group(
     database: &Database,
+    journal: &mut Journal,
     group: &[Job],
 ) -> Result<Vec<Result<Revision, StoreKey>>, GroupFailure> {
+    let journaled = journal.has_room(group.iter().map(|job| &job.batch));
     let mut verdicts = Vec::with_capacity(group.len());
     // Until the commit, an error drops the transaction, and nothing of it is written.
     let transaction = (|| {
-        let mut transaction = database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.set_two_phase_commit(true);
-        transaction.set_quick_repair(true);
+        let transaction = match journaled {
+            true => begin_in_memory(database)?,
+            false => begin_checkpoint(database, journal, JOURNALED)?,
+        };
         {
             let mut header = transaction.open_table(HEADER)?;
             let mut records = transaction.open_table(RECORDS)?;
@@ -606,15 +709,101 @@ fn commit_group(
     })()
     .map_err(GroupFailure::Refused)?;
 
-    if verdicts.iter().all(Result::is_err) {
+    let Some(first) = verdicts.iter().flatten().next() else {
         // Nothing to sync. If it cannot even be taken back, the next transaction will say so.
         drop(transaction.abort());
-    } else {
-        transaction
-            .commit()
-            .map_err(|error| GroupFailure::Unknown(error.into()))?;
+        return Ok(verdicts);
+    };
+    if journaled {
+        let jobs = group.iter().zip(&verdicts);
+        let applied = jobs.filter_map(|(job, verdict)| verdict.is_ok().then_some(&job.batch));
+        if let Err(error) = journal.append(*first, applied) {
+            drop(transaction.abort());
+            return Err(GroupFailure::Journal(error.into()));
+        }
+    }
+    transaction.commit().map_err(|error| GroupFailure::Commit {
+        error: error.into(),
+        journaled,
+    })?;
+    if !journaled {
+        journal.begin_next();
     }
     Ok(verdicts)
+}
+
+/// Makes durable in the file what was committed in memory, and begins the journal anew.
+fn checkpoint(database: &Database, journal: &mut Journal, format: u64) -> Result<(), redb::Error> {
+    begin_checkpoint(database, journal, format)?.commit()?;
+    journal.begin_next();
+    Ok(())
+}
+
+/// A transaction whose commit is durable, and voids what is in the journal.
+fn begin_checkpoint(
+    database: &Database,
+    journal: &Journal,
+    format: u64,
+) -> Result<WriteTransaction, redb::Error> {
+    let transaction = begin_durable(database)?;
+    {
+        let mut header = transaction.open_table(HEADER)?;
+        header.insert(HEADER_FORMAT, format)?;
+        header.insert(HEADER_EPOCH, journal.next_epoch())?;
+    }
+    Ok(transaction)
+}
+
+fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+fn begin_in_memory(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::None)?;
+    Ok(transaction)
+}
+
+/// Brings `database` from its last checkpoint to where the journal ends, but not beyond `until`. In memory: the
+/// next commit must be a checkpoint, and the journal takes no other.
+fn replay(database: &Database, journal: &mut Journal, until: Revision) -> Result<(), redb::Error> {
+    let Some(header) = Header::read(database)? else {
+        return Err(redb::Error::Corrupted("it has no header".to_owned()));
+    };
+    if header.format == ALONE {
+        journal.end(header.epoch);
+        return Ok(());
+    }
+    let entries = journal.read(header.epoch)?;
+    let transaction = begin_in_memory(database)?;
+    {
+        let mut records = transaction.open_table(RECORDS)?;
+        let mut revision = header.revision;
+        for entry in entries {
+            // redb makes durable what it has in memory if it is closed without us.
+            if entry.last() <= revision {
+                continue;
+            }
+            if entry.last() > until {
+                break;
+            }
+            if entry.first.0 != revision.0 + 1 {
+                return Err(journal::damaged("it does not go on where the data file ends").into());
+            }
+            for batch in &entry.batches {
+                revision.0 += 1;
+                apply(&mut records, batch, revision)?;
+            }
+        }
+        transaction
+            .open_table(HEADER)?
+            .insert(HEADER_REVISION, revision.0)?;
+    }
+    Ok(transaction.commit()?)
 }
 
 fn apply(
@@ -754,14 +943,56 @@ fn builder() -> redb::Builder {
     builder
 }
 
+/// What [`HEADER`] says.
+struct Header {
+    format: u64,
+    revision: Revision,
+    /// 0 if it has none yet.
+    store: u64,
+    epoch: u64,
+}
+
+impl Header {
+    /// `None` if there is no header of ours.
+    fn read(database: &impl ReadableDatabase) -> Result<Option<Self>, redb::Error> {
+        let header = match database.begin_read()?.open_table(HEADER) {
+            Ok(header) => header,
+            Err(TableError::Storage(error)) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        let number = |name| Ok::<_, redb::Error>(header.get(name)?.map(|guard| guard.value()));
+        let Some(format) = number(HEADER_FORMAT)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            format,
+            revision: Revision(number(HEADER_REVISION)?.unwrap_or_default()),
+            store: number(HEADER_STORE)?.unwrap_or_default(),
+            epoch: number(HEADER_EPOCH)?.unwrap_or_default(),
+        }))
+    }
+}
+
+/// Whether this program knows the format; `foreign` if there is none.
+fn check_format(
+    header: Result<Option<Header>, redb::Error>,
+    foreign: impl FnOnce() -> OpenError,
+) -> Result<(), OpenError> {
+    match header {
+        Ok(Some(Header { format: found, .. })) => match found {
+            ALONE | JOURNALED => Ok(()),
+            _ => Err(OpenError::NewerFormat { found }),
+        },
+        Ok(None) => Err(foreign()),
+        Err(source) => Err(OpenError::Unusable(source.into())),
+    }
+}
+
 fn write_header(database: &Database) -> Result<(), Fault> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
+    let transaction = begin_durable(database)?;
     {
         let mut header = transaction.open_table(HEADER)?;
-        header.insert(HEADER_FORMAT, FORMAT)?;
+        header.insert(HEADER_FORMAT, ALONE)?;
         header.insert(HEADER_REVISION, 0)?;
         transaction.open_table(RECORDS)?;
     }
@@ -769,40 +1000,116 @@ fn write_header(database: &Database) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The format in the header; `None` if there is no header of ours.
-fn format(database: &impl redb::ReadableDatabase) -> Result<Option<u64>, Fault> {
-    match database.begin_read()?.open_table(HEADER) {
-        Ok(header) => Ok(header.get(HEADER_FORMAT)?.map(|guard| guard.value())),
-        Err(TableError::Storage(error)) => Err(error.into()),
-        Err(_) => Ok(None),
+/// The header, with an id of the store: the file has one before its journal does.
+fn identify(database: &Database, random: &dyn Random) -> Result<Header, Fault> {
+    let mut header = Header::read(database)?.ok_or("it has no header")?;
+    while header.store == 0 {
+        header.store = u64::from_be_bytes(*random::bytes(random)?);
+        let transaction = begin_durable(database)?;
+        transaction
+            .open_table(HEADER)?
+            .insert(HEADER_STORE, header.store)?;
+        transaction.commit()?;
+    }
+    Ok(header)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io {
+        action,
+        path,
+        source: source.into(),
     }
 }
 
-/// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
-fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
-    let failed = |source: io::Error| OpenError::Io {
-        action: "open",
-        path: path.to_owned(),
-        source: source.into(),
-    };
-    let foreign = |reason| OpenError::ForeignFile {
-        path: path.to_owned(),
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("look at", path)(error)),
+    }
+}
+
+/// Makes the file `path`: `make` makes it under another name, and syncs it.
+fn create<T>(
+    path: &Path,
+    make: impl FnOnce(&Path, File) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let new = path.with_added_extension(NEW);
+    // Left over from a start that was cut short; it never held anything that was acknowledged.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(failed("remove the unfinished file", &new)(error));
+        }
+        _ => {}
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(failed("create", &new))?;
+    let made = make(&new, file)?;
+    std::fs::rename(&new, path).map_err(failed("rename the new file to", path))?;
+    let directory = path.parent().unwrap_or(path);
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("sync the directory", directory))?;
+    Ok(made)
+}
+
+fn create_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
+    create(path, |new, file| {
+        let (database, disk) = open_disk(directory, new, file)?;
+        write_header(&database).map_err(|source| OpenError::Io {
+            action: "initialise",
+            path: new.to_owned(),
+            source,
+        })?;
+        Ok((database, disk))
+    })
+}
+
+/// The journal that belongs to the data file with this header. One that stands alone may get a new one.
+fn open_journal(directory: &Path, header: &Header) -> Result<FileBackend, OpenError> {
+    let path = directory.join(JOURNAL_FILE);
+    let refused = |reason| OpenError::Journal {
+        path: path.clone(),
         reason,
     };
-    let check_format = |found: Result<Option<u64>, Fault>| match found {
-        Ok(Some(FORMAT)) => Ok(()),
-        Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
-        Ok(None) => Err(foreign("a database of another program")),
-        Err(source) => Err(OpenError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        }),
+    let backend = |path: &Path, file: File| {
+        FileBackend::new(file).map_err(|error| opening(directory, path, error))
     };
+    if !exists(&path)? {
+        if header.format != ALONE {
+            return Err(refused("it is missing, and has what was written last"));
+        }
+        return create(&path, |new, file| {
+            let made = backend(new, file)?;
+            journal::create(&made, header.store).map_err(failed("fill", new))?;
+            Ok(made)
+        });
+    }
+    check_file(&path)?;
+    let file = OpenOptions::new().read(true).write(true).open(&path);
+    let found = backend(&path, file.map_err(failed("open", &path))?)?;
+    match journal::whose(&found, header.store).map_err(failed("read", &path))? {
+        Whose::Ours => Ok(found),
+        Whose::Others => Err(refused("the journal of another data file")),
+        Whose::Nobodys => Err(refused("not a journal, or not all of it")),
+    }
+}
 
-    let metadata = path.metadata().map_err(failed)?;
+/// Whether what is there is a file, and its owner's only.
+fn check_file(path: &Path) -> Result<(), OpenError> {
+    let metadata = path.metadata().map_err(failed("open", path))?;
     if !metadata.is_file() {
-        return Err(foreign("not a file"));
+        return Err(OpenError::ForeignFile {
+            path: path.to_owned(),
+            reason: "not a file",
+        });
     }
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
@@ -811,10 +1118,21 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
             mode,
         });
     }
+    Ok(())
+}
+
+/// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
+fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
+    let foreign = |reason| OpenError::ForeignFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let no_header = || foreign("a database of another program");
+    check_file(path)?;
     let mut magic = Vec::new();
     File::open(path)
         .and_then(|file| file.take(REDB_MAGIC.len() as u64).read_to_end(&mut magic))
-        .map_err(failed)?;
+        .map_err(failed("open", path))?;
     if magic.is_empty() {
         return Err(foreign("it is empty"));
     }
@@ -823,7 +1141,7 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
     }
 
     match builder().open_read_only(path) {
-        Ok(database) => check_format(format(&database))?,
+        Ok(database) => check_format(Header::read(&database), no_header)?,
         // It was not closed. Only opening it for writing mends that, and a foreign file would be mended, too.
         Err(DatabaseError::RepairAborted) => {}
         Err(error) => return Err(opening(directory, path, error)),
@@ -832,9 +1150,9 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         .read(true)
         .write(true)
         .open(path)
-        .map_err(failed)?;
+        .map_err(failed("open", path))?;
     let (database, disk) = open_disk(directory, path, file)?;
-    check_format(format(&database))?;
+    check_format(Header::read(&database), no_header)?;
     Ok((database, disk))
 }
 
@@ -870,17 +1188,21 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::random::Counting;
     use crate::store::conformance::{check_script, check_store, scripts};
 
     fn store() -> RedbStore {
-        RedbStore::open_backend(InMemoryBackend::new()).unwrap()
+        let (file, journal) = (InMemoryBackend::new(), InMemoryBackend::new());
+        // Some commits find it full.
+        journal.set_len(64 << 10).unwrap();
+        RedbStore::open_backend(file, journal, &Counting::new()).unwrap()
     }
 
     #[tokio::test]
     async fn it_is_a_store() {
         check_store(&store()).await;
         let directory = tempfile::tempdir().unwrap();
-        check_store(&RedbStore::open(directory.path()).unwrap()).await;
+        check_store(&RedbStore::open(directory.path(), &Counting::new()).unwrap()).await;
     }
 
     proptest! {
@@ -895,19 +1217,19 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        drop(RedbStore::open(directory.path()).unwrap());
+        drop(RedbStore::open(directory.path(), &Counting::new()).unwrap());
         let database = Database::open(directory.path().join(FILE)).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction
             .open_table(HEADER)
             .unwrap()
-            .insert(HEADER_FORMAT, 2)
+            .insert(HEADER_FORMAT, 3)
             .unwrap();
         transaction.commit().unwrap();
         drop(database);
         assert!(matches!(
-            RedbStore::open(directory.path()),
-            Err(OpenError::NewerFormat { found: 2 })
+            RedbStore::open(directory.path(), &Counting::new()),
+            Err(OpenError::NewerFormat { found: 3 })
         ));
     }
 }
