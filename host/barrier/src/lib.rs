@@ -22,7 +22,8 @@
 //!
 //! What the file shows to whoever has it without the keys: how many records and directories there are and how
 //! many each directory has, buckets of their sizes, and, from several copies of the file, which record
-//! changed. Not: names, lengths, contents, which mount is which.
+//! changed. The journal beside it shows which records were written together. Not: names, lengths, contents,
+//! which mount is which.
 
 #![cfg_attr(
     test,
@@ -198,7 +199,7 @@ impl Barrier {
                     move || RedbStore::open(&directory, &*random)
                 })
                 .await
-                    .map_err(|source| OpenError::Unusable(source.into()))??;
+                .map_err(|source| OpenError::Unusable(source.into()))??;
                 Self::over(Arc::new(store), "redb", random).await
             }
         }

@@ -97,7 +97,7 @@ pub(crate) enum WriteError {
     /// Nothing was written.
     #[error("the store refused a commit")]
     Refused(#[source] Fault),
-    /// It failed midway. All of it is on disk or nothing: later snapshots show which.
+    /// It failed midway. All of it is there or nothing: snapshots show which, once commits succeed again.
     #[error("a commit failed midway")]
     Unknown(#[source] Fault),
 }

@@ -358,6 +358,7 @@ fn decode_write(bytes: &mut Bytes) -> Option<(StoreKey, Option<Bytes>)> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use redb::backends::InMemoryBackend;
 
@@ -368,14 +369,14 @@ mod tests {
 
     /// A journal of 64 blocks, whose bytes stay to be looked at.
     #[derive(Clone, Debug)]
-    struct Memory(Arc<InMemoryBackend>);
+    struct Memory(Arc<InMemoryBackend>, Arc<AtomicBool>);
 
     impl Memory {
         fn new() -> Self {
             let backend = InMemoryBackend::new();
             backend.set_len(64 * BLOCK as u64).unwrap();
             create(&backend, ID).unwrap();
-            Self(Arc::new(backend))
+            Self(Arc::new(backend), Arc::default())
         }
 
         fn bytes(&self) -> Vec<u8> {
@@ -388,7 +389,11 @@ mod tests {
             let backend = InMemoryBackend::new();
             backend.set_len(bytes.len() as u64).unwrap();
             backend.write(0, bytes).unwrap();
-            Self(Arc::new(backend))
+            Self(Arc::new(backend), Arc::default())
+        }
+
+        fn fail(&self, fails: bool) {
+            self.1.store(fails, Ordering::Relaxed);
         }
 
         fn open(&self) -> Journal {
@@ -407,7 +412,10 @@ mod tests {
             self.0.set_len(length)
         }
         fn sync_data(&self) -> io::Result<()> {
-            self.0.sync_data()
+            match self.1.load(Ordering::Relaxed) {
+                true => Err(ErrorKind::Other.into()),
+                false => self.0.sync_data(),
+            }
         }
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
             self.0.write(offset, data)
@@ -524,6 +532,21 @@ mod tests {
         assert!(!journal.has_room(large.iter()) && journal.has_room([batch(1, 9)].iter()));
         journal.read(0).unwrap();
         assert!(!journal.has_room([batch(1, 9)].iter()));
+    }
+
+    #[test]
+    fn nothing_is_appended_behind_an_entry_whose_sync_failed() {
+        let (memory, small) = (Memory::new(), [batch(1, 9)]);
+        let mut journal = memory.open();
+        journal.begin_next();
+        append(&mut journal, 1, &small);
+        memory.fail(true);
+        journal.append(Revision(2), small.iter()).unwrap_err();
+        memory.fail(false);
+        assert!(!journal.has_room(small.iter()) && !journal.is_empty());
+        journal.begin_next();
+        append(&mut journal, 2, &small);
+        assert_eq!(read(&mut memory.open(), journal.epoch), [(2, 1)]);
     }
 
     #[test]

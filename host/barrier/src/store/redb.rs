@@ -12,8 +12,9 @@
 //! open after a crash takes no scan. It says in the file's header which round of the journal comes next.
 //!
 //! Opening: the state as of the last checkpoint, and what the journal has since, applied by the function that
-//! applied it before; then a checkpoint. Format 1 is a file that stands alone, as one that was closed does:
-//! earlier versions read it, and it may be copied by itself. In format 2 the newest commits are in the journal.
+//! applied it before. That is in memory, so that a full disk keeps nobody from reading; the first commit is a
+//! checkpoint. Format 1 is a file that stands alone, as one that was closed does: earlier versions read it, and
+//! it may be copied by itself. In format 2 the newest commits are in the journal.
 //!
 //! Memory: pages of commits that are not durable stay in redb's write buffer, up to half of its cache. More go
 //! to the file early, where nothing points to them yet.
@@ -39,7 +40,7 @@
 //! The files: never initialised over something else. A new one is made under another name, synced, and
 //! renamed, while a lock on `coffer.lock` keeps other processes out; so a file under our name is always a
 //! whole one. The data file comes first, and has the id of its store, which the journal repeats: neither opens
-//! without the other, or with that of another store.
+//! with that of another store, nor without it, but for a data file that stands alone.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
@@ -60,6 +61,7 @@ use redb::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::limits;
 use crate::names::{KeyRange, StoreKey};
 use crate::random::{self, Random};
 use crate::store::disk::Disk;
@@ -68,7 +70,6 @@ use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
 };
-use crate::limits;
 
 const FILE: &str = "coffer.redb";
 const JOURNAL_FILE: &str = "coffer.journal";
@@ -310,7 +311,6 @@ impl RedbStore {
         let unusable = |error: redb::Error| OpenError::Unusable(Cause::of(&error).fault());
         let mut journal = Journal::open(journal).map_err(|error| unusable(error.into()))?;
         replay(&database, &mut journal, Revision(u64::MAX)).map_err(unusable)?;
-        checkpoint(&database, &mut journal, JOURNALED).map_err(unusable)?;
         let opened = Opened::new(database);
         let snapshot =
             RedbSnapshot::take(&opened).map_err(|error| OpenError::Unusable(error.into()))?;
@@ -520,8 +520,8 @@ impl Writer {
             }
             GroupFailure::Commit { journaled, .. } => {
                 // Reads need it in any case, and it shows whether the commit is there.
-                matches!(self.give_up(&cause), Ok(revision) if revision == before)
-                    && (!journaled || self.checkpoint().is_ok())
+                let there = self.give_up(&cause);
+                !journaled && matches!(there, Ok(revision) if revision == before)
             }
         };
         match known {
@@ -631,7 +631,7 @@ enum GroupFailure {
     Refused(redb::Error),
     /// The journal has it or not, and redb has not.
     Journal(redb::Error),
-    /// redb has it or not. If it was journaled, the journal has it.
+    /// redb has it or not. If it was journaled, the journal has it until the next checkpoint.
     Commit { error: redb::Error, journaled: bool },
 }
 

@@ -8,9 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use redb::backends::InMemoryBackend;
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition,
-};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
 
 use super::*;
 use crate::random::Random as _;
@@ -184,7 +182,8 @@ async fn damaged_files_are_refused_without_panic() {
 #[tokio::test]
 async fn a_first_start_that_was_cut_short_is_made_good() {
     let directory = tempfile::tempdir().unwrap();
-    let unfinished = ["coffer.redb.new", "coffer.journal.new"].map(|name| directory.path().join(name));
+    let unfinished =
+        ["coffer.redb.new", "coffer.journal.new"].map(|name| directory.path().join(name));
     for path in &unfinished {
         fs::write(path, "half a file").unwrap();
     }
@@ -223,10 +222,13 @@ async fn a_data_file_and_a_journal_that_do_not_belong_together_are_refused() {
     random.fill(&mut [0; 32]).unwrap();
     drop(RedbStore::open(other.path(), &random).unwrap());
 
-    let alter: [(&str, &dyn Fn(&Path)); 5] = [
+    type Alter<'a> = (&'a str, &'a dyn Fn(&Path));
+    let alter: [Alter<'_>; 5] = [
         ("missing", &|at| fs::remove_file(journal(at)).unwrap()),
         ("of another", &|at| {
-            fs::copy(journal(other.path()), journal(at)).map(drop).unwrap()
+            fs::copy(journal(other.path()), journal(at))
+                .map(drop)
+                .unwrap()
         }),
         ("not a journal", &|at| fs::write(journal(at), "").unwrap()),
         ("not all", &|at| {
@@ -318,10 +320,16 @@ async fn names_and_values_do_not_show_in_the_file() {
         .unwrap();
     transaction.commit().await.unwrap();
     drop((view, barrier));
-    let bytes = fs::read(file(directory.path())).unwrap();
-    assert!(!bytes.windows(6).any(|window| window == b"canary"));
-    // The search would find it.
-    assert!(bytes.windows(7).any(|window| window == b"records"));
+    // What the search would find.
+    let found = [
+        (file(directory.path()), b"records"),
+        (journal(directory.path()), b"journal"),
+    ];
+    for (path, found) in found {
+        let bytes = fs::read(path).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"canary"));
+        assert!(bytes.windows(7).any(|window| window == found));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -481,7 +489,12 @@ async fn put_when_possible(barrier: &Barrier, key: &str) {
 #[tokio::test]
 async fn when_writes_fail_reads_go_on_and_writes_come_back_by_themselves() {
     // Without room in the journal, every commit is a checkpoint.
-    for (broken, blocks) in [(Fault::Writes, 0), (Fault::Writes, 99), (Fault::Everything, 0), (Fault::Everything, 99)] {
+    for (broken, blocks) in [
+        (Fault::Writes, 0),
+        (Fault::Writes, 99),
+        (Fault::Everything, 0),
+        (Fault::Everything, 99),
+    ] {
         let (barrier, fault) = on_a_disk(blocks).await;
         *lock(&fault) = broken;
         // Not even that the file cannot be opened again does harm.
@@ -574,8 +587,14 @@ async fn a_disk_that_lost_what_was_answered_is_not_taken_for_the_truth() {
     let ([file, journal], fault) = Disk::new(99);
     let contents = [file.inner.clone(), journal.inner.clone()];
     let barrier = Barrier::open_backend(
-        Disk { inner: file.inner.clone(), fault: fault.clone() },
-        Disk { inner: journal.inner.clone(), fault: fault.clone() },
+        Disk {
+            inner: file.inner.clone(),
+            fault: fault.clone(),
+        },
+        Disk {
+            inner: journal.inner.clone(),
+            fault: fault.clone(),
+        },
         Arc::new(Counting::new()),
     )
     .await
