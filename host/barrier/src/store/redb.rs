@@ -514,7 +514,10 @@ impl Writer {
                 true
             }
             GroupFailure::Journal(_) => {
-                tracing::error!(error = %cause.text, "the journal could not be written");
+                tracing::error!(
+                    error = %cause.text,
+                    "the storage could not be written: its journal failed; writes are tried again from time to time"
+                );
                 self.trouble_begins(cause.clone());
                 self.checkpoint().is_ok()
             }
