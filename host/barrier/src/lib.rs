@@ -68,7 +68,7 @@ pub use crate::seal::{
 };
 pub use crate::shamir::{ShareError, UnsealShare};
 pub use crate::store::Revision;
-pub use crate::store::redb::OpenError;
+pub use crate::store::files::OpenError;
 pub use crate::store::watch::Watch;
 pub use crate::transaction::{CommitError, Contested, RecordStamp, Transaction};
 pub use crate::view::{Page, View, ViewError};

@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod crash;
 mod disk;
+pub(crate) mod files;
 mod journal;
 pub(crate) mod memory;
 pub(crate) mod redb;
