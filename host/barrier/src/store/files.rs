@@ -128,7 +128,11 @@ pub(super) fn open(
         }
         false => create_file(directory, &path)?,
     };
-    let header = identify(&database, random).map_err(OpenError::Unusable)?;
+    let header = identify(&database, random).map_err(|source| OpenError::Io {
+        action: "write to",
+        path,
+        source,
+    })?;
     let journal = open_journal(directory, &header)?;
     Ok((database, disk, journal, lock))
 }
@@ -246,7 +250,14 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         path: path.to_owned(),
         reason,
     };
-    let no_header = || foreign("a database of another program");
+    let check = |header: Result<_, redb::Error>| {
+        let header = header.map_err(|source| OpenError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source: source.into(),
+        });
+        check_format(header?, || foreign("a database of another program"))
+    };
     check_file(path)?;
     let mut magic = Vec::new();
     File::open(path)
@@ -260,7 +271,7 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
     }
 
     match builder().open_read_only(path) {
-        Ok(database) => check_format(Header::read(&database), no_header)?,
+        Ok(database) => check(Header::read(&database))?,
         // It was not closed. Only opening it for writing mends that, and a foreign file would be mended, too.
         Err(DatabaseError::RepairAborted) => {}
         Err(error) => return Err(opening(directory, path, error)),
@@ -271,7 +282,7 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         .open(path)
         .map_err(failed("open", path))?;
     let (database, disk) = open_disk(directory, path, file)?;
-    check_format(Header::read(&database), no_header)?;
+    check(Header::read(&database))?;
     Ok((database, disk))
 }
 

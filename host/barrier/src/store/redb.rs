@@ -175,7 +175,9 @@ impl RedbStore {
         if empty {
             write_header(&database).map_err(OpenError::Unusable)?;
         }
-        check_format(Header::read(&database), || {
+        let header =
+            Header::read(&database).map_err(|source| OpenError::Unusable(source.into()))?;
+        check_format(header, || {
             OpenError::Unusable("it has no header of ours".into())
         })?;
         let header = identify(&database, random).map_err(OpenError::Unusable)?;
@@ -866,16 +868,12 @@ impl Header {
 
 /// Whether this program knows the format; `foreign` if there is none.
 pub(super) fn check_format(
-    header: Result<Option<Header>, redb::Error>,
+    header: Option<Header>,
     foreign: impl FnOnce() -> OpenError,
 ) -> Result<(), OpenError> {
-    match header {
-        Ok(Some(Header { format: found, .. })) => match found {
-            ALONE | JOURNALED => Ok(()),
-            _ => Err(OpenError::NewerFormat { found }),
-        },
-        Ok(None) => Err(foreign()),
-        Err(source) => Err(OpenError::Unusable(source.into())),
+    match header.ok_or_else(foreign)?.format {
+        ALONE | JOURNALED => Ok(()),
+        found => Err(OpenError::NewerFormat { found }),
     }
 }
 
