@@ -14,6 +14,7 @@ use wasmtime::component::{Resource, ResourceTable};
 
 use crate::bindings::coffer::engine::types;
 use crate::bindings::exports::coffer::engine::backend as wit;
+use crate::imports::printable_lines;
 use crate::limits;
 
 /// A mount, as its engine sees it.
@@ -121,7 +122,12 @@ pub(crate) fn response(
         headers: answer.headers,
         data,
         secrets: secrets(table, &mut tally, answer.secrets)?,
-        warnings: answer.warnings,
+        // Clients show them as they are, on terminals too.
+        warnings: answer
+            .warnings
+            .iter()
+            .map(|text| printable_lines(text, limits::WARNING_BYTES))
+            .collect(),
         lease: answer
             .lease
             .map(|lease| self::lease(&mut tally, lease))
