@@ -17,6 +17,9 @@ const WARM_UP: usize = 2_000;
 /// What allocators do in 10,000 calls. 400 bytes forgotten at each of them are more.
 const SLACK_BYTES: usize = 4 << 20;
 
+/// One test at a time: what another has would be counted.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Each ends in its own way; the last does not even open.
 fn guests() -> Vec<(&'static str, Guest)> {
     let made = "(drop (call $from-bytes (i32.const 0) (i32.const 1000)))";
@@ -64,6 +67,7 @@ fn guests() -> Vec<(&'static str, Guest)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_traps_leave_nothing_behind() {
+    let _alone = ALONE.lock().await;
     let host = host();
     let mut engines = Vec::new();
     for (name, guest) in guests() {
@@ -105,6 +109,7 @@ async fn ten_thousand_traps_leave_nothing_behind() {
 /// badly, and been dropped in all the states that a call has.
 #[tokio::test]
 async fn every_place_of_the_pool_is_given_back() {
+    let _alone = ALONE.lock().await;
     const MOUNTS: usize = 8;
     const CALLS_PER_MOUNT: usize = 16;
     let host = EngineHost::new(RuntimeConfig {
