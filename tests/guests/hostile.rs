@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_barrier::{Barrier, Random, StorageConfig, SystemRandomness};
-use host_core::{Clock, Core, Custody, Parts, SealKind, Settings, SystemClock};
+use host_core::{Clock, Core, Custody, KeySource, Parts, SealKind, Settings, SystemClock};
 use host_keys::MountSecrets;
 use host_logical::{EngineKind, Secrets};
 use host_runtime::{EngineHost, RuntimeConfig};
@@ -392,10 +392,10 @@ async fn open() -> (Surface, Arc<EngineHost>) {
 struct Keys(Arc<dyn Random>);
 
 impl Custody for Keys {
-    fn secrets(&self, key: zeroize::Zeroizing<[u8; 32]>) -> Arc<dyn Secrets> {
+    fn secrets(&self, key: KeySource) -> Arc<dyn Secrets> {
         let random = self.0.clone();
         Arc::new(MountSecrets::new(
-            &key,
+            key,
             Arc::new(move |buf| Ok(random.fill(buf)?)),
         ))
     }
