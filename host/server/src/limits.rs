@@ -31,6 +31,13 @@ pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
 /// off here, and so is one who only connects.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
+/// What a connection may be idle for when a newcomer finds no room: enough for a client that has
+/// just connected, and for one that is between two requests.
+pub(crate) const IDLE_IN_A_CROWD: Duration = Duration::from_secs(1);
+
+/// How often those who are idle are asked to make room for a newcomer that waits.
+pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(200);
+
 /// A kept connection without a request. Longer than the 90 s after which Go's client closes its
 /// own, so that the client is the one who knows. Headers that dribble in count as idle.
 pub(crate) const IDLE: Duration = Duration::from_secs(120);
@@ -71,8 +78,8 @@ pub(crate) const HTTP2_PING: Duration = Duration::from_secs(60);
 /// See [`HTTP2_PING`].
 pub(crate) const HTTP2_PONG: Duration = Duration::from_secs(20);
 
-/// Connections at a time. Over it the kernel's queue holds them, and nobody who is connected
-/// notices.
+/// Connections at a time. Over it those that are idle make room, and the kernel's queue holds who
+/// finds none; nobody with a request in flight notices.
 pub(crate) const CONNECTIONS: usize = 10_000;
 
 /// Files that a server must be allowed to open: the store, the engines' cached code, event queues, listeners, and some clients.
