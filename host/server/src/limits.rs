@@ -5,8 +5,13 @@ use std::time::Duration;
 /// The largest request body: Vault's own default, which its clients know.
 pub(crate) const BODY_BYTES: usize = 32 * 1024 * 1024;
 
-/// What all bodies being read may hold together, so that a crowd without tokens cannot fill memory.
+/// What all bodies being read or served may hold together, so that a crowd without tokens cannot
+/// fill memory. Parsed, a body takes as much again.
 pub(crate) const ALL_BODIES_BYTES: usize = 512 * 1024 * 1024;
+
+/// The arrival of one body: Vault's own default for reading a request, 1 MiB/s for the largest.
+/// Whoever sends slower than that only keeps a connection and memory from others.
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A body up to here is not counted: almost all are, and counting costs an atomic.
 pub(crate) const UNCOUNTED_BODY_BYTES: usize = 64 * 1024;
