@@ -7,29 +7,33 @@ use anyhow::{Result, bail, ensure};
 
 use crate::clients::{self, Client};
 use crate::guests::{self, Guest};
+use crate::openapi::{self, Effort};
 use crate::shell::{cargo, run, target, tools};
 use crate::tour;
 
 /// A part: its name and its work.
-type Part = (&'static str, fn() -> Result<()>);
+type Part = (&'static str, fn(Effort) -> Result<()>);
 
 /// In the order of cheap to dear, but for what later parts stand on.
-const PARTS: [Part; 9] = [
-    ("fmt", || run(cargo().args(["fmt", "--all", "--check"]))),
-    ("clippy", clippy),
-    ("guests", guests),
-    ("clients", || clients::prepare(&tools()).map(drop)),
-    ("tests", tests),
-    ("programs", programs),
-    ("tour", || {
+const PARTS: [Part; 10] = [
+    ("fmt", |_| run(cargo().args(["fmt", "--all", "--check"]))),
+    ("clippy", |_| clippy()),
+    ("guests", |_| guests()),
+    ("clients", |_| clients::prepare(&tools()).map(drop)),
+    ("tests", |_| tests()),
+    ("programs", |_| programs()),
+    ("openapi", |effort| {
+        openapi::run(&binary()?, &tools(), effort)
+    }),
+    ("tour", |_| {
         tour::run(&binary()?, &clients::prepare(&tools())?)
     }),
-    ("deny", deny),
-    ("docs", docs),
+    ("deny", |_| deny()),
+    ("docs", |_| docs()),
 ];
 
 /// Runs the parts named, or all.
-pub(crate) fn all(wanted: &[String]) -> Result<()> {
+pub(crate) fn all(wanted: &[String], effort: Effort) -> Result<()> {
     if let Some(unknown) = wanted
         .iter()
         .find(|name| PARTS.iter().all(|(part, _)| part != name))
@@ -46,7 +50,7 @@ pub(crate) fn all(wanted: &[String]) -> Result<()> {
     for (name, work) in PARTS.iter().filter(|(name, _)| chosen(name)) {
         println!("== {name}");
         let begun = Instant::now();
-        let result = work();
+        let result = work(effort);
         times.push((*name, begun.elapsed()));
         if result.is_err() {
             show(&times);
