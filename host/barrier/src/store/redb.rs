@@ -15,6 +15,9 @@
 //! For a while after a failure writes are refused without trying, and the file is opened again no more often
 //! than that: opening costs the cache.
 //!
+//! Damage: redb checks most of what it reads from a file, and asserts the rest. Whatever calls it is
+//! therefore `contained`: a panic over a damaged page is an error of the call that met it.
+//!
 //! Reads run on the caller's thread: a point read from redb's cache takes about a microsecond, a hop to a
 //! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for
 //! that is some 100 us.
@@ -30,6 +33,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -41,13 +45,14 @@ use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{
     Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable,
-    StorageBackend, TableDefinition, TableError,
+    StorageBackend, StorageError, TableDefinition, TableError,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits;
 use crate::names::{KeyRange, StoreKey};
 use crate::store::disk::Disk;
+use crate::store::overlay::Overlay;
 use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
@@ -271,8 +276,7 @@ impl RedbStore {
         let unusable = |source: Fault| OpenError::Unusable(source);
         let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
         let disk = Disk::new(backend, None);
-        let database = builder()
-            .create_with_backend(disk.clone())
+        let database = contained(|| builder().create_with_backend(disk.clone()))
             .map_err(|source| unusable(source.into()))?;
         if empty {
             write_header(&database).map_err(unusable)?;
@@ -486,7 +490,8 @@ impl Writer {
     fn mend(&mut self) -> Result<Revision, Cause> {
         let disk = self.disk.hand_over();
         let opened = (|| {
-            let database = builder().create_with_backend(disk.clone())?;
+            let database =
+                contained(|| Ok::<_, redb::Error>(builder().create_with_backend(disk.clone())?))?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
@@ -580,7 +585,7 @@ fn commit_group(
 ) -> Result<Vec<Result<Revision, StoreKey>>, GroupFailure> {
     let mut verdicts = Vec::with_capacity(group.len());
     // Until the commit, an error drops the transaction, and nothing of it is written.
-    let transaction = (|| {
+    let transaction = contained(|| {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_two_phase_commit(true);
@@ -603,16 +608,14 @@ fn commit_group(
             header.insert(HEADER_REVISION, revision)?;
         }
         Ok::<_, redb::Error>(transaction)
-    })()
+    })
     .map_err(GroupFailure::Refused)?;
 
     if verdicts.iter().all(Result::is_err) {
         // Nothing to sync. If it cannot even be taken back, the next transaction will say so.
-        drop(transaction.abort());
+        drop(contained(|| transaction.abort()));
     } else {
-        transaction
-            .commit()
-            .map_err(|error| GroupFailure::Unknown(error.into()))?;
+        contained(|| Ok(transaction.commit()?)).map_err(GroupFailure::Unknown)?;
     }
     Ok(verdicts)
 }
@@ -679,27 +682,31 @@ struct RedbSnapshot {
 
 impl RedbSnapshot {
     fn take(opened: &Opened) -> Result<Self, redb::Error> {
-        let transaction = opened.database.begin_read()?;
-        let header = transaction.open_table(HEADER)?;
-        let revision = header
-            .get(HEADER_REVISION)?
-            .map_or(0, |guard| guard.value());
-        Ok(Self {
-            revision: Revision(revision),
-            gave_up: opened.gave_up.clone(),
-            records: transaction.open_table(RECORDS)?,
+        contained(|| {
+            let transaction = opened.database.begin_read()?;
+            let header = transaction.open_table(HEADER)?;
+            let revision = header
+                .get(HEADER_REVISION)?
+                .map_or(0, |guard| guard.value());
+            Ok(Self {
+                revision: Revision(revision),
+                gave_up: opened.gave_up.clone(),
+                records: transaction.open_table(RECORDS)?,
+            })
         })
     }
 
     fn read(&self, key: &StoreKey) -> Result<Option<Record>, redb::Error> {
-        let Some(guard) = self.records.get(key.as_bytes())? else {
-            return Ok(None);
-        };
-        let (revision, value) = split(guard.value())?;
-        Ok(Some(Record {
-            revision,
-            value: Bytes::copy_from_slice(value),
-        }))
+        contained(|| {
+            let Some(guard) = self.records.get(key.as_bytes())? else {
+                return Ok(None);
+            };
+            let (revision, value) = split(guard.value())?;
+            Ok(Some(Record {
+                revision,
+                value: Bytes::copy_from_slice(value),
+            }))
+        })
     }
 }
 
@@ -736,7 +743,7 @@ impl Snapshot for RedbSnapshot {
             }
             Ok(found)
         };
-        read().map_err(|error: redb::Error| failed_read(&self.gave_up, error))
+        contained(read).map_err(|error: redb::Error| failed_read(&self.gave_up, error))
     }
 }
 
@@ -746,6 +753,15 @@ fn failed_read(gave_up: &AtomicBool, error: redb::Error) -> ReadError {
         gave_up.store(true, Ordering::Relaxed);
     }
     ReadError(Cause::of(&error).fault())
+}
+
+/// Does what calls redb. A panic in it is the same as damage that redb has seen.
+fn contained<T, E: From<StorageError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    // What the work holds is dropped with it, and redb poisons what it has half done.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "redb panicked over the data file; its words are on stderr";
+        Err(StorageError::Corrupted(what.to_owned()).into())
+    })
 }
 
 fn builder() -> redb::Builder {
@@ -771,11 +787,11 @@ fn write_header(database: &Database) -> Result<(), Fault> {
 
 /// The format in the header; `None` if there is no header of ours.
 fn format(database: &impl redb::ReadableDatabase) -> Result<Option<u64>, Fault> {
-    match database.begin_read()?.open_table(HEADER) {
+    contained(|| match database.begin_read()?.open_table(HEADER) {
         Ok(header) => Ok(header.get(HEADER_FORMAT)?.map(|guard| guard.value())),
         Err(TableError::Storage(error)) => Err(error.into()),
         Err(_) => Ok(None),
-    }
+    })
 }
 
 /// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
@@ -822,10 +838,15 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         return Err(foreign("it does not begin like one"));
     }
 
-    match builder().open_read_only(path) {
+    match contained(|| builder().open_read_only(path)) {
         Ok(database) => check_format(format(&database))?,
-        // It was not closed. Only opening it for writing mends that, and a foreign file would be mended, too.
-        Err(DatabaseError::RepairAborted) => {}
+        // It was not closed. Only writing mends that: in memory first, since it may be a foreign file.
+        Err(DatabaseError::RepairAborted) => {
+            let overlay = Overlay::open(path).map_err(failed)?;
+            let database = contained(|| builder().create_with_backend(overlay))
+                .map_err(|error| opening(directory, path, error))?;
+            check_format(format(&database))?;
+        }
         Err(error) => return Err(opening(directory, path, error)),
     }
     let file = OpenOptions::new()
@@ -841,9 +862,9 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
 /// A database on `file`, which is empty or one already.
 fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Database, Disk), OpenError> {
     let open = || {
-        let same = file.try_clone().map_err(redb::StorageError::Io)?;
+        let same = file.try_clone().map_err(StorageError::Io)?;
         let disk = Disk::new(FileBackend::new(file)?, Some(same));
-        let database = builder().create_with_backend(disk.clone())?;
+        let database = contained(|| builder().create_with_backend(disk.clone()))?;
         Ok((database, disk))
     };
     open().map_err(|error| opening(directory, path, error))
