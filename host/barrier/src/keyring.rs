@@ -20,6 +20,9 @@
 //!
 //! A wrapped key is bound to its record and carries commitments: see `wrap`.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};

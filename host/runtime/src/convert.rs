@@ -3,6 +3,9 @@
 //!
 //! Another version of the WIT is another file like this one.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::BTreeSet;
 
 use host_logical::{

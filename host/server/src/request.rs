@@ -3,6 +3,9 @@
 //! The rules are Vault's, in the contract's `00` sections 1 to 3. What breaks one is a
 //! [`Rejection`], which `render` puts into words. Nothing here knows a mount or a policy.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::time::Duration;
 
 use axum::body::Body;
