@@ -191,3 +191,16 @@ fn reaches(pattern: &str, path: &str, operation: Operation) -> bool {
     matches(path)
         || (operation == Operation::List && (matches(bare) || matches(&format!("{bare}/"))))
 }
+
+// ---- What was found ----------------------------------------------------------------------------
+
+fn parse(text: &str) -> Result<Policy, PolicyError> {
+    Policy::parse(&PolicyName::parse("fuzz").expect("a name"), text)
+}
+
+/// serde_json counts no column on a last line without characters, and people count from one.
+#[test]
+fn an_error_behind_the_last_line_end_has_a_column() {
+    let error = parse("{\n").expect_err("no end");
+    assert_eq!(error.to_string(), "At 2:1: EOF while parsing an object");
+}
