@@ -204,3 +204,10 @@ fn an_error_behind_the_last_line_end_has_a_column() {
     let error = parse("{\n").expect_err("no end");
     assert_eq!(error.to_string(), "At 2:1: EOF while parsing an object");
 }
+
+/// A block may stand twice, and its author was warned twice, or five thousand times.
+#[test]
+fn a_restriction_that_stands_twice_is_warned_of_once() {
+    let text = "path \"a\" {\n mfa_methods { a = 1 }\n mfa_methods { a = 1 }\n}\n";
+    assert_eq!(parse(text).expect("a policy").warnings().len(), 1);
+}
