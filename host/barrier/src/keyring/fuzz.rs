@@ -143,3 +143,21 @@ fn check_mount(content: &[u8]) -> bool {
     );
     true
 }
+
+// ---- What was found ----------------------------------------------------------------------------
+
+/// They opened, sealed with a key that was not the newest, and the next rotation made a number twice or overflowed.
+#[test]
+fn generations_that_do_not_ascend_or_have_no_successor_are_refused() {
+    for (generations, is_sound) in [
+        (&[1, 2, 7][..], true),
+        (&[2, 1], false),
+        (&[1, 1], false),
+        (&[1, u32::MAX], false),
+    ] {
+        let content = generations.iter().fold(vec![0; 32], |content, generation| {
+            [&content[..], &generation.to_be_bytes(), &[9; 32]].concat()
+        });
+        assert_eq!(check_mount(&content), is_sound, "{generations:?}");
+    }
+}
