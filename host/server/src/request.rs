@@ -206,12 +206,13 @@ const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 /// The client's token: `X-Vault-Token`, or a bearer if that one is absent or empty.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<ClientToken>, Rejection> {
     let mut sent = headers.get_all(TOKEN).iter();
-    let first = sent.next().and_then(|value| value.to_str().ok());
+    let first = sent.next();
     if sent.next().is_some() {
         return Err(Rejection::ManyTokens);
     }
-    if let Some(text) = first.filter(|text| !text.trim().is_empty()) {
-        return Ok(ClientToken::parse(text));
+    if let Some(value) = first.filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
+        // What cannot be read is no token, and does not make way for another one either.
+        return Ok(value.to_str().ok().and_then(ClientToken::parse));
     }
     let bearer = headers
         .get(AUTHORIZATION)

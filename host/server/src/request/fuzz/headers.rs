@@ -82,3 +82,12 @@ fn headers(input: &[u8]) -> HeaderMap {
             headers
         })
 }
+
+// ---- What was found ----------------------------------------------------------------------------
+
+/// The bearer was taken, with whatever it may do, where the client had named another token.
+#[test]
+fn a_token_that_cannot_be_read_does_not_make_way_for_a_bearer() {
+    let headers = headers(b"X-Vault-Token: \xc3(\nAuthorization: Bearer hvs.B");
+    assert!(matches!(token(&headers), Ok(None)));
+}
