@@ -78,3 +78,17 @@ fn check_error(text: &str, error: &ConfigError) {
         "{shown}, of {lines} lines"
     );
 }
+
+// ---- What was found ----------------------------------------------------------------------------
+
+/// Each bracket was a call in a call: twenty kilobytes of them ended the process.
+#[test]
+fn a_configuration_in_json_nests_only_so_deep() {
+    let text = format!(
+        r#"{{"telemetry":{}{}}}"#,
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    );
+    let error = Config::parse(Path::new("fuzz.json"), &text).expect_err("too deep");
+    assert_eq!(error.to_string(), "fuzz.json:1: nested too deeply");
+}
