@@ -177,3 +177,19 @@ fn depth(value: &serde_json::Value) -> usize {
         _ => 0,
     }
 }
+
+// ---- What was found ----------------------------------------------------------------------------
+
+/// serde_json takes it where it only looks, so it was passed on to where it is read, and to clients.
+#[test]
+fn half_a_surrogate_pair_is_no_json() {
+    for (text, is_json) in [
+        (r#"{"a":"\ud83d\ude00"}"#, true),
+        (r#"{"a":"\\ud83d"}"#, true),
+        (r#"{"a":"\ud83d"}"#, false),
+        (r#"{"\ude00\ud83d":1}"#, false),
+        (r#"{"a":"\ud83d\ud83d\ude00"}"#, false),
+    ] {
+        assert_eq!(check_json(text.as_bytes()).is_ok(), is_json, "{text}");
+    }
+}
