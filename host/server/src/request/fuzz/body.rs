@@ -32,7 +32,7 @@ fn check_json(input: &[u8]) -> Verdict {
         .next();
     match (ours, theirs) {
         (Ok(data), None) => {
-            assert!(data.is_empty() && input.trim_ascii().is_empty());
+            assert!(data.is_empty() && input.iter().all(|byte| b" \t\r\n".contains(byte)));
             Verdict::Refused
         }
         (Ok(data), Some(Ok(Value::Null))) => {
@@ -113,5 +113,15 @@ fn check_form(input: &[u8]) {
     let is_json = matches!(input.trim_ascii_start().first(), Some(b'{' | b'['));
     if !is_json {
         assert!(data.len() <= limits::QUERY_PARAMETERS && data.values().all(Value::is_string));
+    }
+}
+
+// ---- What was found ----------------------------------------------------------------------------
+
+/// It counted as a blank before the body, and a body of it alone as none.
+#[test]
+fn a_form_feed_is_no_blank_of_json() {
+    for body in [&b"\x0c"[..], b"\x0c{}"] {
+        assert!(matches!(data(body, None), Err(Rejection::Json(_))));
     }
 }
