@@ -15,12 +15,13 @@ use crate::tour;
 type Part = (&'static str, fn(Effort) -> Result<()>);
 
 /// In the order of cheap to dear, but for what later parts stand on.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("fmt", |_| run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", |_| clippy()),
     ("guests", |_| guests()),
     ("clients", |_| clients::prepare(&tools()).map(drop)),
     ("tests", |_| tests()),
+    ("fuzz", |_| fuzz()),
     ("programs", |_| programs()),
     ("openapi", |effort| {
         openapi::run(&binary()?, &tools(), effort)
@@ -101,6 +102,19 @@ fn tests() -> Result<()> {
     run(cargo()
         .env("COFFER_GUESTS", guests_folder())
         .args(["test", "--release", "--workspace"]))
+}
+
+/// Each fuzz target for ten seconds, two at a time on two cores, or for as long as bolero's own variable says. `tests`
+/// gave each of them one, and has built all that runs here.
+fn fuzz() -> Result<()> {
+    const TIME: &str = "BOLERO_RANDOM_TEST_TIME_MS";
+    crate::shell::wasm_target()?;
+    let time = std::env::var_os(TIME).unwrap_or_else(|| "10000".into());
+    run(cargo()
+        .env(TIME, time)
+        .env("COFFER_GUESTS", guests_folder())
+        .args(["test", "--release", "--workspace", "--lib", "fuzz::"])
+        .args(["--", "--show-output"]))
 }
 
 /// Clients that others wrote, against servers of the binary.

@@ -48,7 +48,7 @@ enum Command {
     Build,
     /// Run everything that .ci/run runs, or the parts named
     Test {
-        /// Of: fmt, clippy, guests, clients, tests, programs, openapi, tour, deny, docs
+        /// Of: fmt, clippy, guests, clients, tests, fuzz, programs, openapi, tour, deny, docs
         parts: Vec<String>,
         #[command(flatten)]
         effort: openapi::Effort,

@@ -103,5 +103,9 @@ pub(crate) const STOPPING: Duration = Duration::from_secs(20);
 /// A configuration file: real ones have a few KiB.
 pub(crate) const CONFIG_BYTES: u64 = 1024 * 1024;
 
+/// How deep a configuration in JSON may nest: each level is a call, and a scan of all below it.
+/// Real ones need six. HCL's parser has a bound of its own.
+pub(crate) const CONFIG_DEPTH: usize = 32;
+
 /// The longest lease that can be configured, ten years: what is longer is a slip of the pen.
 pub(crate) const LEASE_SECONDS: u64 = 10 * 366 * 24 * 3600;

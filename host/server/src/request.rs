@@ -3,6 +3,9 @@
 //! The rules are Vault's, in the contract's `00` sections 1 to 3. What breaks one is a
 //! [`Rejection`], which `render` puts into words. Nothing here knows a mount or a policy.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -203,12 +206,13 @@ const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 /// The client's token: `X-Vault-Token`, or a bearer if that one is absent or empty.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<ClientToken>, Rejection> {
     let mut sent = headers.get_all(TOKEN).iter();
-    let first = sent.next().and_then(|value| value.to_str().ok());
+    let first = sent.next();
     if sent.next().is_some() {
         return Err(Rejection::ManyTokens);
     }
-    if let Some(text) = first.filter(|text| !text.trim().is_empty()) {
-        return Ok(ClientToken::parse(text));
+    if let Some(value) = first.filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
+        // What cannot be read is no token, and does not make way for another one either.
+        return Ok(value.to_str().ok().and_then(ClientToken::parse));
     }
     let bearer = headers
         .get(AUTHORIZATION)
@@ -343,10 +347,13 @@ impl BodyRoom {
 
 /// Reads a body as data: JSON whatever its type says, a form only if it says so and looks like one.
 pub(crate) fn data(body: &[u8], media_type: Option<&str>) -> Result<Map<String, Value>, Rejection> {
-    let text = body.trim_ascii_start();
-    let Some(first) = text.first() else {
+    // JSON's own blanks: a form feed, which Rust counts among them, is none.
+    let is_text = |byte: &u8| !b" \t\r\n".contains(byte);
+    let Some(start) = body.iter().position(is_text) else {
         return Ok(Map::new());
     };
+    let text = &body[start..];
+    let first = &body[start];
     // curl sends JSON under the name of a form.
     if media_type == Some("application/x-www-form-urlencoded") && !matches!(first, b'{' | b'[') {
         let form = std::str::from_utf8(text.trim_ascii_end()).map_err(|_| Rejection::Query)?;
