@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::attack::{MIB, PATIENCE, attack};
-use super::wire::{answers, connect, patient, until_closed};
-use crate::support::TestVault;
+use super::tls;
+use super::wire::{answers, connect, until_closed};
+use crate::support::{Client, TestVault};
 
 /// Slow senders at a time.
 const CROWD: usize = 100;
@@ -38,51 +39,52 @@ fn crowd(vault: &TestVault, begin: &[u8]) -> Vec<TcpStream> {
     connected.take(CROWD).collect()
 }
 
-#[test]
-fn who_sends_headers_byte_by_byte_is_cut_off() {
-    let (vault, root) = TestVault::with_kv();
-    attack(&vault, &root, 32 * MIB, || {
-        let begin = b"GET /v1/sys/leader HTTP/1.1\r\nHost: x\r\nX-Slow: ";
-        dribble(&mut crowd(&vault, begin), b"a");
-    });
+fn send_headers_byte_by_byte(vault: &TestVault) {
+    let begin = b"GET /v1/sys/leader HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+    dribble(&mut crowd(vault, begin), b"a");
 }
 
-#[test]
-fn who_sends_a_body_byte_by_byte_is_told_and_cut_off() {
-    let (vault, root) = TestVault::with_kv();
-    attack(&vault, &root, 32 * MIB, || {
-        let begin = format!(
-            "POST /v1/secret/data/a HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {}\r\nContent-Length: 1000000\r\n\r\n{{",
-            root.token()
-        );
-        // What the server says before it closes would be lost to whoever goes on sending.
-        let mut quiet = crowd(&vault, begin.as_bytes());
-        let mut slow = crowd(&vault, begin.as_bytes());
-        dribble(&mut slow, b" ");
-        for stream in &mut quiet {
-            let statuses: Vec<u16> = answers(stream).iter().map(|it| it.status).collect();
-            assert_eq!(statuses, [408]);
-        }
-    });
-    assert_eq!(root.get("secret/data/a").status, 404, "nothing was written");
+fn send_a_body_byte_by_byte(vault: &TestVault, root: &Client) {
+    let begin = format!(
+        "POST /v1/secret/data/a HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {}\r\nContent-Length: 1000000\r\n\r\n{{",
+        root.token()
+    );
+    // What the server says before it closes would be lost to whoever goes on sending.
+    let mut quiet = crowd(vault, begin.as_bytes());
+    let mut slow = crowd(vault, begin.as_bytes());
+    dribble(&mut slow, b" ");
+    for stream in &mut quiet {
+        let statuses: Vec<u16> = answers(stream).iter().map(|it| it.status).collect();
+        assert_eq!(statuses, [408]);
+    }
 }
 
-#[test]
-fn who_does_not_finish_a_handshake_is_cut_off() {
-    let (vault, root, _) = super::tls::vault();
+fn never_finish_a_handshake(vault: &TestVault) {
     // A record that promises 512 bytes of a hello, and the first of them.
     let half: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
-    attack(&vault, &root, 32 * MIB, || {
-        let mut all = Vec::new();
-        for begin in [b"", half] {
-            for _ in 0..CROWD {
-                let mut stream = patient(super::tls::connect(&vault));
-                stream.write_all(begin).expect("sent");
-                all.push(stream);
-            }
+    let mut all = Vec::new();
+    for begin in [b"", half] {
+        for _ in 0..CROWD {
+            let mut stream = tls::connect(vault);
+            stream.write_all(begin).expect("sent");
+            all.push(stream);
         }
-        for stream in &mut all {
-            assert!(until_closed(stream).is_empty(), "it has nothing to say");
-        }
+    }
+    for stream in &mut all {
+        assert!(until_closed(stream).is_empty(), "it has nothing to say");
+    }
+}
+
+#[test]
+fn who_is_slow_with_headers_bodies_or_handshakes_is_cut_off() {
+    let (vault, root, _) = tls::vault();
+    attack(&vault, &root, 48 * MIB, || {
+        // Side by side: all that each does is wait.
+        std::thread::scope(|scope| {
+            scope.spawn(|| send_headers_byte_by_byte(&vault));
+            scope.spawn(|| send_a_body_byte_by_byte(&vault, &root));
+            scope.spawn(|| never_finish_a_handshake(&vault));
+        });
     });
+    assert_eq!(root.get("secret/data/a").status, 404, "nothing was written");
 }
