@@ -2,7 +2,7 @@
 //!
 //! A target stands beside the code that reads what others wrote, in a module `fuzz`, since that code is private. It is
 //! a promise about any input. Here is what the targets share: inputs that reach deep, because they are real texts from
-//! `corpus/<target>`, changed a little ([`mutate`](mod@mutate)); and a count of those that were accepted, without which
+//! `corpus/<target>`, changed a little (`mutate.rs`); and a count of those that were accepted, without which
 //! a fuzzer that never gets past the first line of a parser looks like a parser without faults.
 //!
 //! `cargo test` gives each target a second, `cargo xtask test fuzz` ten, and `BOLERO_RANDOM_TEST_TIME_MS` any time:
