@@ -32,6 +32,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -171,7 +172,7 @@ impl Shared {
 }
 
 struct Opened {
-    database: Database,
+    database: Closing,
     /// Whether the disk has failed under this database: it will not use it again. Snapshots outlive the
     /// database and tell of it, too.
     gave_up: Arc<AtomicBool>,
@@ -276,12 +277,11 @@ impl RedbStore {
         let unusable = |source: Fault| OpenError::Unusable(source);
         let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
         let disk = Disk::new(backend, None);
-        let database = contained(|| builder().create_with_backend(disk.clone()))
-            .map_err(|source| unusable(source.into()))?;
+        let database = Closing::over(disk.clone()).map_err(|source| unusable(source.into()))?;
         if empty {
             write_header(&database).map_err(unusable)?;
         }
-        match format(&database) {
+        match format(&*database) {
             Ok(Some(FORMAT)) => Self::start(database, disk, None),
             Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
             Ok(None) => Err(OpenError::Unusable("it has no header of ours".into())),
@@ -289,7 +289,7 @@ impl RedbStore {
         }
     }
 
-    fn start(database: Database, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
+    fn start(database: Closing, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
         let opened = Opened::new(database);
         let snapshot =
             RedbSnapshot::take(&opened).map_err(|error| OpenError::Unusable(error.into()))?;
@@ -330,7 +330,7 @@ impl RedbStore {
 }
 
 impl Opened {
-    fn new(database: Database) -> Self {
+    fn new(database: Closing) -> Self {
         Self {
             database,
             gave_up: Arc::default(),
@@ -490,8 +490,7 @@ impl Writer {
     fn mend(&mut self) -> Result<Revision, Cause> {
         let disk = self.disk.hand_over();
         let opened = (|| {
-            let database =
-                contained(|| Ok::<_, redb::Error>(builder().create_with_backend(disk.clone())?))?;
+            let database = Closing::over(disk.clone())?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
@@ -564,6 +563,12 @@ impl Cause {
             redb::Error::Io(error) => Self {
                 kind: error.kind(),
                 text: error.to_string(),
+            },
+            redb::Error::PreviousIo => Self {
+                kind: ErrorKind::Other,
+                text: "the disk failed before; until the data file could be opened again, \
+                       what is not in memory cannot be read"
+                    .to_owned(),
             },
             error => Self {
                 kind: ErrorKind::Other,
@@ -755,6 +760,34 @@ fn failed_read(gave_up: &AtomicBool, error: redb::Error) -> ReadError {
     ReadError(Cause::of(&error).fault())
 }
 
+/// A database whose closing is contained, too: once something in it has panicked, that may as well.
+struct Closing(Option<Database>);
+
+impl Closing {
+    fn over(backend: impl StorageBackend) -> Result<Self, DatabaseError> {
+        contained(|| Ok(Self(Some(builder().create_with_backend(backend)?))))
+    }
+}
+
+impl Deref for Closing {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is taken when it is dropped")
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        // What could not be closed is opened as after a crash.
+        drop(contained(|| {
+            drop(database);
+            Ok::<_, StorageError>(())
+        }));
+    }
+}
+
 /// Does what calls redb. A panic in it is the same as damage that redb has seen.
 fn contained<T, E: From<StorageError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     // What the work holds is dropped with it, and redb poisons what it has half done.
@@ -795,7 +828,7 @@ fn format(database: &impl redb::ReadableDatabase) -> Result<Option<u64>, Fault> 
 }
 
 /// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
-fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
+fn open_file(directory: &Path, path: &Path) -> Result<(Closing, Disk), OpenError> {
     let failed = |source: io::Error| OpenError::Io {
         action: "open",
         path: path.to_owned(),
@@ -843,9 +876,9 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         // It was not closed. Only writing mends that: in memory first, since it may be a foreign file.
         Err(DatabaseError::RepairAborted) => {
             let overlay = Overlay::open(path).map_err(failed)?;
-            let database = contained(|| builder().create_with_backend(overlay))
-                .map_err(|error| opening(directory, path, error))?;
-            check_format(format(&database))?;
+            let database =
+                Closing::over(overlay).map_err(|error| opening(directory, path, error))?;
+            check_format(format(&*database))?;
         }
         Err(error) => return Err(opening(directory, path, error)),
     }
@@ -855,16 +888,16 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         .open(path)
         .map_err(failed)?;
     let (database, disk) = open_disk(directory, path, file)?;
-    check_format(format(&database))?;
+    check_format(format(&*database))?;
     Ok((database, disk))
 }
 
 /// A database on `file`, which is empty or one already.
-fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Database, Disk), OpenError> {
+fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Closing, Disk), OpenError> {
     let open = || {
         let same = file.try_clone().map_err(StorageError::Io)?;
         let disk = Disk::new(FileBackend::new(file)?, Some(same));
-        let database = contained(|| builder().create_with_backend(disk.clone()))?;
+        let database = Closing::over(disk.clone())?;
         Ok((database, disk))
     };
     open().map_err(|error| opening(directory, path, error))
