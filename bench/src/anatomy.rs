@@ -7,18 +7,19 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::runtime::Runtime;
 
 use crate::http::{Routes, Series, in_turns, show};
 use crate::pieces::Pieces;
 use crate::report::Report;
 use crate::sample::{median, micros};
-use crate::sandbox::Reads;
+use crate::sandbox::{self, Kv};
 
 const ROUNDS: usize = 9;
 const TIME: Duration = Duration::from_millis(300);
 const CONNECTIONS: usize = 32;
 
-pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Result<()> {
+pub(crate) fn measure(report: &mut Report, runtime: &Runtime, pieces: &Pieces) -> Result<()> {
     report.part("where the time of one KV v2 read goes: requests that get further and further");
     let routes = Routes::prepare()?;
     let stages = [
@@ -29,7 +30,15 @@ pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Re
         routes.kv_read(),
     ];
     let mut series = stages.map(|work| Series::new(&work, CONNECTIONS));
-    in_turns(&routes.server, &mut series, ROUNDS, TIME)?;
+    let kv = runtime.block_on(Kv::load())?;
+    let (mut fresh, mut native) = (Vec::new(), Vec::new());
+    in_turns(&routes.server, &mut series, ROUNDS, TIME, || {
+        let reads = runtime.block_on(sandbox::reads(&kv))?;
+        fresh.push(reads.fresh);
+        native.push(reads.native);
+        Ok(())
+    })?;
+    let (fresh, native) = (median(fresh), median(native));
     show(report, &series);
 
     let [constant, no_token, nowhere, denied, read] = &series;
@@ -58,9 +67,9 @@ pub(crate) fn measure(report: &mut Report, pieces: &Pieces, reads: &Reads) -> Re
         ("policy (403)", more(denied, nowhere)),
         (
             "sandbox: instance, calls, crossings, its end (alone)",
-            reads.fresh - reads.native,
+            fresh - native,
         ),
-        ("KV's own code (alone, native)", reads.native),
+        ("KV's own code (alone, native)", native),
         ("storage: the record from the file (alone)", pieces.storage),
         ("cipher: its frame opened (alone)", pieces.cipher),
         ("JSON: the answer written (alone)", json),

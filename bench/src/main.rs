@@ -86,19 +86,17 @@ fn main() -> Result<()> {
     }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut report = Report::default();
-    let (mut pieces, mut reads) = (None, None);
     if wanted(Part::Pieces) || wanted(Part::Anatomy) {
-        pieces = Some(runtime.block_on(pieces::measure(&mut report))?);
+        let pieces = runtime.block_on(pieces::measure(&mut report))?;
+        if wanted(Part::Anatomy) {
+            anatomy::measure(&mut report, &runtime, &pieces)?;
+        }
     }
-    if wanted(Part::Sandbox) || wanted(Part::Anatomy) {
-        reads = Some(runtime.block_on(sandbox::measure(&mut report))?);
+    if wanted(Part::Sandbox) {
+        runtime.block_on(sandbox::measure(&mut report))?;
     }
     if wanted(Part::Http) {
-        let commits = pieces.as_ref().map(|pieces| pieces.commits_one_by_one);
-        http::measure(&mut report, arguments.seconds, commits)?;
-    }
-    if let (true, Some(pieces), Some(reads)) = (wanted(Part::Anatomy), &pieces, &reads) {
-        anatomy::measure(&mut report, pieces, reads)?;
+        http::measure(&mut report, &runtime, arguments.seconds)?;
     }
     if wanted(Part::Startup) {
         startup::measure(&mut report)?;
@@ -114,7 +112,7 @@ fn main() -> Result<()> {
         scale::secrets(&mut report, &runtime, 100_000)?;
     }
     if arguments.million {
-        scale::secrets(&mut report, &runtime, 1_000_000)?;
+        scale::secrets(&mut report, &runtime, scale::MILLION)?;
     }
     if wanted(Part::Neighbour) {
         neighbour::measure(&mut report)?;

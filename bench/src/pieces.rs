@@ -13,19 +13,17 @@ use tempfile::TempDir;
 use crate::report::Report;
 use crate::sample::{median, micros, micros_awaited, micros_each};
 
-/// What others compare with.
+/// Microseconds of a record of [`SIZE`] in a file.
 pub(crate) struct Pieces {
-    /// A second, one client, each waiting for the one before: what a commit for each request would
-    /// reach with any number of clients, since there is one writer.
-    pub(crate) commits_one_by_one: f64,
-    /// Microseconds of a record of [`SIZE`] from a file, without its snapshot and its cipher.
+    /// To find it, without the transaction's snapshot and the cipher.
     pub(crate) storage: f64,
-    /// Microseconds to open the frame of such a record.
+    /// To open its frame.
     pub(crate) cipher: f64,
 }
 
 /// Bytes of a record, as those that KV makes of the bench's secret.
 const SIZE: usize = 400;
+/// For each of what the disk does.
 const TIME: Duration = Duration::from_secs(1);
 const CLIENTS: usize = 64;
 const BLOCK: [u8; 4096] = [0xc0; 4096];
@@ -38,12 +36,9 @@ pub(crate) async fn measure(report: &mut Report) -> Result<Pieces> {
     let directory = TempDir::new()?;
     disk(report, &directory)?;
 
-    let on_disk = Records::open(StorageConfig::Redb {
-        directory: directory.path().join("data"),
-    });
-    let on_disk = on_disk.await?;
-    let commits_one_by_one = on_disk.commits(1).await?;
-    let in_groups = on_disk.commits(CLIENTS).await?;
+    let on_disk = Records::in_file(&directory).await?;
+    let commits_one_by_one = on_disk.commits(1, TIME).await?;
+    let in_groups = on_disk.commits(CLIENTS, TIME).await?;
     report.figure(
         "commits of one record, one client",
         commits_one_by_one,
@@ -87,7 +82,6 @@ pub(crate) async fn measure(report: &mut Report) -> Result<Pieces> {
         );
     }
     Ok(Pieces {
-        commits_one_by_one,
         storage: (read - snapshot - cipher).max(0.0),
         cipher,
     })
@@ -130,12 +124,17 @@ fn disk(report: &mut Report, directory: &TempDir) -> Result<()> {
 
 /// A barrier with one mount.
 #[derive(Clone)]
-struct Records {
+pub(crate) struct Records {
     barrier: Barrier,
     mount: MountId,
 }
 
 impl Records {
+    pub(crate) async fn in_file(directory: &TempDir) -> Result<Self> {
+        let directory = directory.path().join("data");
+        Self::open(StorageConfig::Redb { directory }).await
+    }
+
     async fn open(config: StorageConfig) -> Result<Self> {
         let random = Arc::new(SystemRandomness::new());
         let barrier = Barrier::open(config, random.clone()).await?;
@@ -187,8 +186,8 @@ impl Records {
     }
 
     /// Commits a second of so many clients, each with a record of its own.
-    async fn commits(&self, clients: usize) -> Result<f64> {
-        let end = Instant::now() + TIME;
+    pub(crate) async fn commits(&self, clients: usize, time: Duration) -> Result<f64> {
+        let end = Instant::now() + time;
         let client = |number: usize| {
             let records = self.clone();
             async move {
@@ -207,7 +206,7 @@ impl Records {
         for client in clients {
             count += client.await??;
         }
-        Ok(f64::from(count) / TIME.as_secs_f64())
+        Ok(f64::from(count) / time.as_secs_f64())
     }
 }
 

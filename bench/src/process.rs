@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of all its threads so far. Of those that ended nothing is left, so it is for processes
 /// whose threads stay. Nanoseconds, where `stat` has hundredths of a second.
@@ -16,9 +17,11 @@ pub(crate) fn cpu(process: u32) -> Result<Duration> {
 }
 
 /// CPU time of the calling thread so far.
-pub(crate) fn own_cpu() -> Result<Duration> {
-    let nanos = on_cpu(Path::new("/proc/thread-self/schedstat"))?;
-    Ok(Duration::from_nanos(nanos))
+pub(crate) fn own_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
 }
 
 fn on_cpu(schedstat: &Path) -> Result<u64> {

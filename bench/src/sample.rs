@@ -1,7 +1,9 @@
 //! Numbers from what was measured more than once. On a machine that others use, too, the median of
 //! many short runs holds where one long run does not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::process::own_cpu;
 
 /// The one in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
@@ -29,32 +31,33 @@ pub(crate) fn micros_each(time: Duration, count: usize) -> f64 {
 }
 
 /// Batches of which the median is taken.
-const BATCHES: usize = 40;
+const BATCHES: usize = 30;
 
-/// Microseconds for one call of `work`: the median of batches of `calls`.
+/// Microseconds of CPU time for one call of `work`: the median of batches of `calls`. On the calling
+/// thread, so that others on the machine do not count.
 pub(crate) fn micros(calls: usize, mut work: impl FnMut()) -> f64 {
     let batch = |_| {
-        let begun = Instant::now();
+        let begun = own_cpu();
         for _ in 0..calls {
             work();
         }
-        micros_each(begun.elapsed(), calls)
+        micros_each(own_cpu() - begun, calls)
     };
     median((0..BATCHES).map(batch).collect())
 }
 
-/// As [`micros`], for what has to be awaited.
+/// As [`micros`], for what is awaited and runs on the calling thread all the same.
 pub(crate) async fn micros_awaited<E>(
     calls: usize,
     mut work: impl AsyncFnMut() -> Result<(), E>,
 ) -> Result<f64, E> {
     let mut batches = Vec::with_capacity(BATCHES);
     for _ in 0..BATCHES {
-        let begun = Instant::now();
+        let begun = own_cpu();
         for _ in 0..calls {
             work().await?;
         }
-        batches.push(micros_each(begun.elapsed(), calls));
+        batches.push(micros_each(own_cpu() - begun, calls));
     }
     Ok(median(batches))
 }

@@ -11,12 +11,14 @@
 //! The trait is small and its reads come in batches so that it can be served over the network: etcd has the
 //! same revisions (`mod_revision`), compares them in its transactions, and has prefix watches.
 
+mod contained;
 #[cfg(test)]
 mod crash;
 mod disk;
 pub(crate) mod files;
 mod journal;
 pub(crate) mod memory;
+mod overlay;
 pub(crate) mod redb;
 pub(crate) mod watch;
 

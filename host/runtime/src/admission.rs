@@ -2,7 +2,7 @@
 //! It is refused by the name of the import, with what mends it.
 
 use host_logical::EngineError;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
 use crate::imports;
 use crate::limits;
@@ -120,6 +120,7 @@ impl Outline {
         };
         // Components hold modules and components; only the names of the outermost count.
         let mut depth = 0usize;
+        let mut parts = 0usize;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.map_err(malformed)? {
                 Payload::Version { encoding, .. } => {
@@ -128,6 +129,13 @@ impl Outline {
                             "it is a core module: make it a component, such as with `wasm-tools component new`".to_owned(),
                         ));
                     }
+                    if parts > limits::COMPONENT_PARTS {
+                        return Err(refuse(format!(
+                            "it has more than {} modules and components inside",
+                            limits::COMPONENT_PARTS
+                        )));
+                    }
+                    parts += 1;
                     depth += 1;
                 }
                 Payload::End(_) => depth = depth.saturating_sub(1),
@@ -135,6 +143,13 @@ impl Outline {
                     for import in section {
                         let import = import.map_err(malformed)?;
                         outline.imports.push(import.name.name.to_owned());
+                    }
+                }
+                // At any depth: components inside pass texts to each other, and what transcodes
+                // between two encodings has written out of bounds before (RUSTSEC-2026-0091).
+                Payload::ComponentCanonicalSection(section) => {
+                    for function in section {
+                        check_texts(&function.map_err(malformed)?)?;
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
@@ -147,6 +162,26 @@ impl Outline {
             }
         }
         Ok(outline)
+    }
+}
+
+/// Texts cross the border as UTF-8 and in no other way.
+fn check_texts(function: &CanonicalFunction) -> Result<(), EngineError> {
+    let (CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. }) =
+        function
+    else {
+        return Ok(());
+    };
+    let other = options.iter().find_map(|option| match option {
+        CanonicalOption::UTF16 => Some("UTF-16"),
+        CanonicalOption::CompactUTF16 => Some("Latin-1 or UTF-16"),
+        _ => None,
+    });
+    match other {
+        Some(encoding) => Err(refuse(format!(
+            "its texts are {encoding}: build it with UTF-8 (`wasm-tools component embed --encoding utf8`)"
+        ))),
+        None => Ok(()),
     }
 }
 

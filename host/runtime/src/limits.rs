@@ -10,6 +10,9 @@ pub(crate) const MIB: usize = 1024 * KIB;
 
 /// The largest seen in six toolchains is 18.5 MB (Python); compiling one of that size takes 570 MB.
 pub(crate) const COMPONENT_BYTES: usize = 32 * MIB;
+/// Modules and components inside one, at any depth: an interpreter's has about 40. A million that nest
+/// fit into 13 MB, and take the compiler more memory than there is.
+pub(crate) const COMPONENT_PARTS: usize = 256;
 /// Compilations at a time: each takes every core and, for a large component, half a gigabyte.
 pub(crate) const COMPILATIONS: usize = 1;
 /// An interpreter's component needs about 40 core instances.

@@ -75,12 +75,16 @@ pub(crate) fn not_loaded(what: &str, error: &wasmtime::Error) -> EngineError {
     EngineError::Load(format!("it {what}: {text}"))
 }
 
+/// What the guest printed goes to the log here: whoever answers the client says which trap it was.
 fn trapped(reason: String, state: &CallState) -> EngineError {
-    EngineError::Trapped {
-        reason,
-        stderr: match &state.wasi {
-            Some(wasi) => wasi.output_tail(),
-            None => String::new(),
-        },
+    let stderr = match &state.wasi {
+        Some(wasi) => wasi.output_tail(),
+        None => String::new(),
+    };
+    if !stderr.is_empty() {
+        let (mount, request_id) = (&state.imports.mount.path, &state.imports.request_id);
+        let output = printable(&stderr, limits::OUTPUT_TAIL_BYTES);
+        tracing::warn!(target: "engine", %mount, %request_id, %output, "printed before it trapped");
     }
+    EngineError::Trapped { reason, stderr }
 }

@@ -11,12 +11,14 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError};
+use redb::{DatabaseError, StorageError};
 
 use crate::random::Random;
+use crate::store::contained::{Contained, builder, contained};
 use crate::store::disk::Disk;
 use crate::store::journal::{self, Whose};
-use crate::store::redb::{ALONE, Header, JOURNALED, builder, check_format, identify, write_header};
+use crate::store::overlay::Overlay;
+use crate::store::redb::{ALONE, Header, JOURNALED, check_format, identify, write_header};
 
 const FILE: &str = "coffer.redb";
 const JOURNAL_FILE: &str = "coffer.journal";
@@ -95,7 +97,7 @@ pub enum OpenError {
 pub(super) fn open(
     directory: &Path,
     random: &dyn Random,
-) -> Result<(Database, Disk, FileBackend, File), OpenError> {
+) -> Result<(Contained, Disk, FileBackend, File), OpenError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -183,7 +185,7 @@ fn create<T>(
     Ok(made)
 }
 
-fn create_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
+fn create_file(directory: &Path, path: &Path) -> Result<(Contained, Disk), OpenError> {
     create(path, |new, file| {
         let (database, disk) = open_disk(directory, new, file)?;
         write_header(&database).map_err(|source| OpenError::Io {
@@ -245,7 +247,7 @@ fn check_file(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
-fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
+fn open_file(directory: &Path, path: &Path) -> Result<(Contained, Disk), OpenError> {
     let foreign = |reason| OpenError::ForeignFile {
         path: path.to_owned(),
         reason,
@@ -270,10 +272,15 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         return Err(foreign("it does not begin like one"));
     }
 
-    match builder().open_read_only(path) {
+    match contained(|| builder().open_read_only(path)) {
         Ok(database) => check(Header::read(&database))?,
-        // It was not closed. Only opening it for writing mends that, and a foreign file would be mended, too.
-        Err(DatabaseError::RepairAborted) => {}
+        // It was not closed. Only writing mends that: in memory first, since it may be a foreign file.
+        Err(DatabaseError::RepairAborted) => {
+            let overlay = Overlay::open(path).map_err(failed("open", path))?;
+            let database =
+                Contained::over(overlay).map_err(|error| opening(directory, path, error))?;
+            check(Header::read(&*database))?;
+        }
         Err(error) => return Err(opening(directory, path, error)),
     }
     let file = OpenOptions::new()
@@ -282,16 +289,16 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         .open(path)
         .map_err(failed("open", path))?;
     let (database, disk) = open_disk(directory, path, file)?;
-    check(Header::read(&database))?;
+    check(Header::read(&*database))?;
     Ok((database, disk))
 }
 
 /// A database on `file`, which is empty or one already.
-fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Database, Disk), OpenError> {
+fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Contained, Disk), OpenError> {
     let open = || {
-        let same = file.try_clone().map_err(redb::StorageError::Io)?;
+        let same = file.try_clone().map_err(StorageError::Io)?;
         let disk = Disk::new(FileBackend::new(file)?, Some(same));
-        let database = builder().create_with_backend(disk.clone())?;
+        let database = Contained::over(disk.clone())?;
         Ok((database, disk))
     };
     open().map_err(|error| opening(directory, path, error))

@@ -57,6 +57,7 @@ use tokio::time::timeout;
 use crate::limits;
 use crate::names::{KeyRange, StoreKey};
 use crate::random::{self, Random};
+use crate::store::contained::{Contained, contained};
 use crate::store::disk::Disk;
 use crate::store::files::{self, OpenError};
 use crate::store::journal::{self, Journal, Whose};
@@ -124,7 +125,7 @@ impl Shared {
 }
 
 struct Opened {
-    database: Database,
+    database: Contained,
     /// Whether the disk has failed under this database: it will not use it again. Snapshots outlive the
     /// database and tell of it, too.
     gave_up: Arc<AtomicBool>,
@@ -169,14 +170,13 @@ impl RedbStore {
         let unusable = |source: io::Error| OpenError::Unusable(source.into());
         let empty = backend.len().map_err(unusable)? == 0;
         let disk = Disk::new(backend, None);
-        let database = builder()
-            .create_with_backend(disk.clone())
-            .map_err(|source| OpenError::Unusable(source.into()))?;
+        let database =
+            Contained::over(disk.clone()).map_err(|source| OpenError::Unusable(source.into()))?;
         if empty {
             write_header(&database).map_err(OpenError::Unusable)?;
         }
         let header =
-            Header::read(&database).map_err(|source| OpenError::Unusable(source.into()))?;
+            Header::read(&*database).map_err(|source| OpenError::Unusable(source.into()))?;
         check_format(header, || {
             OpenError::Unusable("it has no header of ours".into())
         })?;
@@ -193,7 +193,7 @@ impl RedbStore {
     }
 
     fn start(
-        database: Database,
+        database: Contained,
         disk: Disk,
         journal: Box<dyn StorageBackend>,
         lock: Option<File>,
@@ -246,7 +246,7 @@ impl RedbStore {
 }
 
 impl Opened {
-    fn new(database: Database) -> Self {
+    fn new(database: Contained) -> Self {
         Self {
             database,
             gave_up: Arc::default(),
@@ -469,7 +469,7 @@ impl Writer {
         let disk = self.disk.hand_over();
         let told = self.shared.watchers.latest();
         let opened = (|| {
-            let database = builder().create_with_backend(disk.clone())?;
+            let database = Contained::over(disk.clone())?;
             replay(&database, &mut self.journal, told)?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
@@ -554,6 +554,12 @@ impl Cause {
                 kind: error.kind(),
                 text: error.to_string(),
             },
+            redb::Error::PreviousIo => Self {
+                kind: ErrorKind::Other,
+                text: "the disk failed before; until the data file could be opened again, \
+                       what is not in memory cannot be read"
+                    .to_owned(),
+            },
             error => Self {
                 kind: ErrorKind::Other,
                 text: error.to_string(),
@@ -576,7 +582,7 @@ fn commit_group(
     let journaled = journal.has_room(group.iter().map(|job| &job.batch));
     let mut verdicts = Vec::with_capacity(group.len());
     // Until the commit, an error drops the transaction, and nothing of it is written.
-    let transaction = (|| {
+    let transaction = contained(|| {
         let transaction = match journaled {
             true => begin_in_memory(database)?,
             false => begin_checkpoint(database, journal, JOURNALED)?,
@@ -599,26 +605,24 @@ fn commit_group(
             header.insert(HEADER_REVISION, revision)?;
         }
         Ok::<_, redb::Error>(transaction)
-    })()
+    })
     .map_err(GroupFailure::Refused)?;
 
     let Some(first) = verdicts.iter().flatten().next() else {
         // Nothing to sync. If it cannot even be taken back, the next transaction will say so.
-        drop(transaction.abort());
+        drop(contained(|| transaction.abort()));
         return Ok(verdicts);
     };
     if journaled {
         let jobs = group.iter().zip(&verdicts);
         let applied = jobs.filter_map(|(job, verdict)| verdict.is_ok().then_some(&job.batch));
         if let Err(error) = journal.append(*first, applied) {
-            drop(transaction.abort());
+            drop(contained(|| transaction.abort()));
             return Err(GroupFailure::Journal(error.into()));
         }
     }
-    transaction.commit().map_err(|error| GroupFailure::Commit {
-        error: error.into(),
-        journaled,
-    })?;
+    contained(|| Ok(transaction.commit()?))
+        .map_err(|error| GroupFailure::Commit { error, journaled })?;
     if !journaled {
         journal.begin_next();
     }
@@ -627,7 +631,7 @@ fn commit_group(
 
 /// Makes durable in the file what was committed in memory, and begins the journal anew.
 fn checkpoint(database: &Database, journal: &mut Journal, format: u64) -> Result<(), redb::Error> {
-    begin_checkpoint(database, journal, format)?.commit()?;
+    contained(|| Ok::<_, redb::Error>(begin_checkpoint(database, journal, format)?.commit()?))?;
     journal.begin_next();
     Ok(())
 }
@@ -672,31 +676,35 @@ fn replay(database: &Database, journal: &mut Journal, until: Revision) -> Result
         return Ok(());
     }
     let entries = journal.read(header.epoch)?;
-    let transaction = begin_in_memory(database)?;
-    {
-        let mut records = transaction.open_table(RECORDS)?;
-        let mut revision = header.revision;
-        for entry in entries {
-            // redb makes durable what it has in memory if it is closed without us.
-            if entry.last() <= revision {
-                continue;
+    contained(|| {
+        let transaction = begin_in_memory(database)?;
+        {
+            let mut records = transaction.open_table(RECORDS)?;
+            let mut revision = header.revision;
+            for entry in entries {
+                // redb makes durable what it has in memory if it is closed without us.
+                if entry.last() <= revision {
+                    continue;
+                }
+                if entry.last() > until {
+                    break;
+                }
+                if entry.first.0 != revision.0 + 1 {
+                    return Err(
+                        journal::damaged("it does not go on where the data file ends").into(),
+                    );
+                }
+                for batch in &entry.batches {
+                    revision.0 += 1;
+                    apply(&mut records, batch, revision)?;
+                }
             }
-            if entry.last() > until {
-                break;
-            }
-            if entry.first.0 != revision.0 + 1 {
-                return Err(journal::damaged("it does not go on where the data file ends").into());
-            }
-            for batch in &entry.batches {
-                revision.0 += 1;
-                apply(&mut records, batch, revision)?;
-            }
+            transaction
+                .open_table(HEADER)?
+                .insert(HEADER_REVISION, revision.0)?;
         }
-        transaction
-            .open_table(HEADER)?
-            .insert(HEADER_REVISION, revision.0)?;
-    }
-    Ok(transaction.commit()?)
+        Ok(transaction.commit()?)
+    })
 }
 
 fn apply(
@@ -761,27 +769,31 @@ struct RedbSnapshot {
 
 impl RedbSnapshot {
     fn take(opened: &Opened) -> Result<Self, redb::Error> {
-        let transaction = opened.database.begin_read()?;
-        let header = transaction.open_table(HEADER)?;
-        let revision = header
-            .get(HEADER_REVISION)?
-            .map_or(0, |guard| guard.value());
-        Ok(Self {
-            revision: Revision(revision),
-            gave_up: opened.gave_up.clone(),
-            records: transaction.open_table(RECORDS)?,
+        contained(|| {
+            let transaction = opened.database.begin_read()?;
+            let header = transaction.open_table(HEADER)?;
+            let revision = header
+                .get(HEADER_REVISION)?
+                .map_or(0, |guard| guard.value());
+            Ok(Self {
+                revision: Revision(revision),
+                gave_up: opened.gave_up.clone(),
+                records: transaction.open_table(RECORDS)?,
+            })
         })
     }
 
     fn read(&self, key: &StoreKey) -> Result<Option<Record>, redb::Error> {
-        let Some(guard) = self.records.get(key.as_bytes())? else {
-            return Ok(None);
-        };
-        let (revision, value) = split(guard.value())?;
-        Ok(Some(Record {
-            revision,
-            value: Bytes::copy_from_slice(value),
-        }))
+        contained(|| {
+            let Some(guard) = self.records.get(key.as_bytes())? else {
+                return Ok(None);
+            };
+            let (revision, value) = split(guard.value())?;
+            Ok(Some(Record {
+                revision,
+                value: Bytes::copy_from_slice(value),
+            }))
+        })
     }
 }
 
@@ -818,7 +830,7 @@ impl Snapshot for RedbSnapshot {
             }
             Ok(found)
         };
-        read().map_err(|error: redb::Error| failed_read(&self.gave_up, error))
+        contained(read).map_err(|error: redb::Error| failed_read(&self.gave_up, error))
     }
 }
 
@@ -828,12 +840,6 @@ fn failed_read(gave_up: &AtomicBool, error: redb::Error) -> ReadError {
         gave_up.store(true, Ordering::Relaxed);
     }
     ReadError(Cause::of(&error).fault())
-}
-
-pub(super) fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(limits::CACHE_BYTES);
-    builder
 }
 
 /// What [`HEADER`] says.
@@ -848,21 +854,23 @@ pub(super) struct Header {
 impl Header {
     /// `None` if there is no header of ours.
     pub(super) fn read(database: &impl ReadableDatabase) -> Result<Option<Self>, redb::Error> {
-        let header = match database.begin_read()?.open_table(HEADER) {
-            Ok(header) => header,
-            Err(TableError::Storage(error)) => return Err(error.into()),
-            Err(_) => return Ok(None),
-        };
-        let number = |name| Ok::<_, redb::Error>(header.get(name)?.map(|guard| guard.value()));
-        let Some(format) = number(HEADER_FORMAT)? else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
-            format,
-            revision: Revision(number(HEADER_REVISION)?.unwrap_or_default()),
-            store: number(HEADER_STORE)?.unwrap_or_default(),
-            epoch: number(HEADER_EPOCH)?.unwrap_or_default(),
-        }))
+        contained(|| {
+            let header = match database.begin_read()?.open_table(HEADER) {
+                Ok(header) => header,
+                Err(TableError::Storage(error)) => return Err(error.into()),
+                Err(_) => return Ok(None),
+            };
+            let number = |name| Ok::<_, redb::Error>(header.get(name)?.map(|guard| guard.value()));
+            let Some(format) = number(HEADER_FORMAT)? else {
+                return Ok(None);
+            };
+            Ok(Some(Self {
+                format,
+                revision: Revision(number(HEADER_REVISION)?.unwrap_or_default()),
+                store: number(HEADER_STORE)?.unwrap_or_default(),
+                epoch: number(HEADER_EPOCH)?.unwrap_or_default(),
+            }))
+        })
     }
 }
 

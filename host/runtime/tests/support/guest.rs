@@ -32,15 +32,22 @@ const WORLD: &str = r#"
 const IMPORTS: &str = r#"
     (import "coffer:engine/ambient@0.1.0" "now" (func $now (result i64)))
     (import "coffer:engine/ambient@0.1.0" "sleep" (func $sleep (param i32)))
+    (import "coffer:engine/ambient@0.1.0" "random" (func $random (param i32 i32)))
     (import "coffer:engine/storage@0.1.0" "get" (func $get (param i32 i32 i32)))
+    (import "coffer:engine/storage@0.1.0" "get-many" (func $get-many (param i32 i32 i32)))
     (import "coffer:engine/storage@0.1.0" "put" (func $put (param i32 i32 i32 i32 i32)))
+    (import "coffer:engine/storage@0.1.0" "delete" (func $delete (param i32 i32 i32)))
+    (import "coffer:engine/storage@0.1.0" "list-keys" (func $list-keys (param i32 i32 i32 i32 i32 i32 i32)))
     (import "coffer:engine/secrets@0.1.0" "from-bytes" (func $from-bytes (param i32 i32) (result i32)))
+    (import "coffer:engine/secrets@0.1.0" "[method]secret.length" (func $length (param i32) (result i32)))
+    (import "coffer:engine/secrets@0.1.0" "[resource-drop]secret" (func $drop-secret (param i32)))
     (import "coffer:engine/secrets@0.1.0" "concat" (func $concat (param i32 i32) (result i32)))
     (import "coffer:engine/secrets@0.1.0" "encode" (func $encode (param i32 i32 i32 i32)))
     (import "coffer:engine/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))
 "#;
 
 const WASI_IMPORTS: &str = r#"
+    (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
     (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes_get (param i32 i32) (result i32)))
@@ -53,6 +60,10 @@ const WASI_IMPORTS: &str = r#"
 /// A component that answers with the body it is given.
 pub(crate) struct Guest {
     handle: String,
+    memory: String,
+    heap: usize,
+    realloc: String,
+    encoding: StringEncoding,
     exists: String,
     describe: String,
     functions: String,
@@ -67,6 +78,10 @@ impl Guest {
     pub(crate) fn new(handle: &str) -> Self {
         Self {
             handle: handle.to_owned(),
+            memory: "4".to_owned(),
+            heap: HEAP,
+            realloc: String::new(),
+            encoding: StringEncoding::UTF8,
             exists: String::new(),
             describe: String::new(),
             functions: String::new(),
@@ -74,6 +89,15 @@ impl Guest {
             texts_named: 0,
             wasi: false,
         }
+    }
+
+    /// Writes a list into the reply's field of this name: where in the guest's memory it is, and how
+    /// many.
+    pub(crate) fn reply_list(field: &str, address: &str, count: &str) -> String {
+        format!(
+            "(i32.store (i32.const {{reply.{field}}}) (i32.const {address}))
+             (i32.store offset=4 (i32.const {{reply.{field}}}) (i32.const {count}))"
+        )
     }
 
     /// What `backend.exists` does first; it answers what is at `{reply}`.
@@ -88,7 +112,32 @@ impl Guest {
         self
     }
 
-    /// More functions.
+    /// Its memory, in place of four pages: `100`, or `1 2` with a maximum.
+    pub(crate) fn memory(mut self, limits: &str) -> Self {
+        self.memory = limits.to_owned();
+        self
+    }
+
+    /// Where what it allocates begins, if its texts need more room; its memory is two pages larger.
+    pub(crate) fn heap(mut self, address: usize) -> Self {
+        self.heap = address;
+        self.memory = (address / 65_536 + 2).to_string();
+        self
+    }
+
+    /// What `cabi_realloc` does first, with `$old`, `$old_size`, `$align` and `$size` at hand.
+    pub(crate) fn realloc(mut self, body: &str) -> Self {
+        self.realloc = body.to_owned();
+        self
+    }
+
+    /// How its texts are encoded.
+    pub(crate) fn encoding(mut self, encoding: StringEncoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// More functions, and whatever else a module may have.
     pub(crate) fn functions(mut self, text: &str) -> Self {
         self.functions = text.to_owned();
         self
@@ -99,7 +148,12 @@ impl Guest {
         let index = self.texts_named;
         self.texts_named += 1;
         let address = TEXTS + self.texts.len();
-        for part in [&mut self.handle, &mut self.exists, &mut self.functions] {
+        for part in [
+            &mut self.handle,
+            &mut self.exists,
+            &mut self.describe,
+            &mut self.functions,
+        ] {
             *part = part
                 .replace(&format!("{{text.{index}}}"), &address.to_string())
                 .replace(&format!("{{text.{index}.len}}"), &bytes.len().to_string());
@@ -115,15 +169,19 @@ impl Guest {
     }
 
     pub(crate) fn component(&self) -> Vec<u8> {
+        self.component_of(self.core_module())
+    }
+
+    /// The module alone, without what makes a component of it.
+    pub(crate) fn core_module(&self) -> Vec<u8> {
+        wat::parse_str(self.module(&Layout::new())).expect("the guest is valid text")
+    }
+
+    /// A component of another module with the same imports and exports.
+    pub(crate) fn component_of(&self, mut module: Vec<u8>) -> Vec<u8> {
         let layout = Layout::new();
-        let mut module = wat::parse_str(self.module(&layout)).expect("the guest is valid text");
-        embed_component_metadata(
-            &mut module,
-            &layout.resolve,
-            layout.world,
-            StringEncoding::UTF8,
-        )
-        .expect("the world is embedded");
+        embed_component_metadata(&mut module, &layout.resolve, layout.world, self.encoding)
+            .expect("the world is embedded");
         let mut encoder = ComponentEncoder::default();
         if self.wasi {
             encoder = encoder
@@ -133,9 +191,10 @@ impl Guest {
                 )
                 .expect("the adapter is one");
         }
+        // Not validated: some have what only the host may refuse.
         encoder
             .module(&module)
-            .and_then(|encoder| encoder.validate(true).encode())
+            .and_then(|encoder| encoder.validate(false).encode())
             .expect("the module makes a component")
     }
 
@@ -146,6 +205,18 @@ impl Guest {
                 let address = REPLY + layout.reply_offset + offset;
                 text = text.replace(&format!("{{reply.{name}}}"), &address.to_string());
             }
+            for (field, record) in [("lease", "lease"), ("auth", "auth-grant")] {
+                let option = layout.reply_field(field);
+                let payload = option + layout.align(&layout.named("backend", record));
+                for (name, offset) in layout.fields("backend", record) {
+                    let address = (payload + offset).to_string();
+                    text = text.replace(&format!("{{reply.{field}.{name}}}"), &address);
+                }
+            }
+            let error = (REPLY + layout.reply_offset).to_string();
+            let error_text = (REPLY + layout.reply_offset + layout.error_text_offset).to_string();
+            text = text.replace("{error}", &error);
+            text = text.replace("{error.text}", &error_text);
             for (name, offset) in layout.fields("backend", "request") {
                 text = text.replace(&format!("{{request.{name}}}"), &offset.to_string());
             }
@@ -160,16 +231,18 @@ impl Guest {
             fill(&self.describe),
             fill(&self.functions),
         );
+        let (memory, heap, realloc) = (&self.memory, self.heap, fill(&self.realloc));
         let (description, texts) = (escape(&layout.description()), escape(&self.texts));
         format!(
             r#"(module
                 {IMPORTS} {imports}
-                (memory (export "memory") 4)
-                (global $next (mut i32) (i32.const {HEAP}))
+                (memory (export "memory") {memory})
+                (global $next (mut i32) (i32.const {heap}))
                 (data (i32.const {DESCRIPTION}) "{description}")
                 (data (i32.const {TEXTS}) "{texts}")
                 (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
                     (local $at i32)
+                    {realloc}
                     (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
                     (global.set $next (i32.add (local.get $at) (local.get $size)))
                     (local.get $at))
@@ -197,8 +270,10 @@ struct Layout {
     resolve: Resolve,
     world: wit_parser::WorldId,
     sizes: SizeAlign,
-    /// Of the answer within `result<response, error>`.
+    /// Of the answer within `result<response, error>`, and of the error.
     reply_offset: usize,
+    /// Of the text within `error`.
+    error_text_offset: usize,
 }
 
 impl Layout {
@@ -218,10 +293,13 @@ impl Layout {
             world,
             sizes,
             reply_offset: 0,
+            error_text_offset: 0,
         };
-        // The discriminant, then the answer at its own alignment.
-        let response = layout.named("backend", "response");
-        layout.reply_offset = layout.sizes.align(&response).align_wasm32();
+        // The discriminant, then the answer at its own alignment; both have one with 64 bits in it.
+        let response = layout.align(&layout.named("backend", "response"));
+        let error = layout.align(&layout.named("types", "error"));
+        assert_eq!(response, error);
+        (layout.reply_offset, layout.error_text_offset) = (response, error);
         layout
     }
 
@@ -234,6 +312,17 @@ impl Layout {
             .and_then(|(_, found)| found.types.get(name))
             .expect("the type is in the WIT");
         Type::Id(*id)
+    }
+
+    fn align(&self, of: &Type) -> usize {
+        self.sizes.align(of).align_wasm32()
+    }
+
+    /// Where a field of the reply is.
+    fn reply_field(&self, name: &str) -> usize {
+        let fields = self.fields("backend", "response");
+        let found = fields.into_iter().find(|(field, _)| field == name);
+        REPLY + self.reply_offset + found.expect("the field is in the WIT").1
     }
 
     /// A record's fields and their offsets, the longest name first: no name is replaced in another.
