@@ -1,18 +1,19 @@
-//! A file that was damaged while nobody had it open: a bit flipped, a page lost or misplaced, an end cut off.
+//! Files that were damaged while nobody had them open: a bit flipped, a page lost or misplaced, an end cut off.
 //!
-//! What is read from it afterwards is right, or an error. It is never empty, and nothing of it panics as far
-//! as to the caller.
+//! What is read from them afterwards is right, or an error. They are never empty, and nothing of it panics as
+//! far as to the caller. Only the last entry of the journal may be missing without a word: where it is
+//! damaged, it looks like one that the power cut short, for which nobody was answered (`journal.rs`).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use host_barrier::{Barrier, StorageConfig};
+use host_barrier::{Barrier, OpenError, StorageConfig};
 
-use crate::barrier::{self, Look};
+use crate::barrier::{self, Look, Model};
 use crate::chance::{Chance, Seeded};
-use crate::disk::CrashDisk;
+use crate::disk::{Change, CrashDisk, File, Images, Operation, Written};
 use crate::replay::block_on;
 use crate::watch::guarded;
 
@@ -81,68 +82,109 @@ impl Damage {
     }
 }
 
-/// A file, what is in it, and what opens it.
+/// A store at rest, what is in it, and what opens it.
 #[derive(Clone)]
-pub(crate) struct File {
-    pub(crate) image: Vec<u8>,
-    pub(crate) model: barrier::Model,
-    pub(crate) shares: Vec<String>,
+pub(crate) struct Stored {
+    pub(crate) images: Images,
+    model: Model,
+    /// Without the last entry of the journal.
+    before: Model,
+    shares: Vec<String>,
 }
 
-impl File {
-    /// As the last step of a run leaves it, closed; or a little before, when it was not.
+impl Stored {
+    /// As a run leaves it, closed; or when it was not closed, and the journal had something.
     pub(crate) fn of(steps: &[barrier::Step], closed: bool) -> Result<Self, String> {
         let recording = block_on(barrier::record(steps, 1))?;
-        let operations = match closed {
-            true => recording.log.len(),
-            false => recording.history.last_acknowledged(),
+        let (now, before) = match closed {
+            true => (recording.log.len(), recording.log.len()),
+            false => {
+                let last = last_entry(&recording.log).ok_or("nothing is in the journal")?;
+                (last + 1, last - 1)
+            }
         };
-        let image = recording.image(operations, crate::cut::Cut::Kept, &mut Chance::new(0));
-        let model = recording.history.permitted(operations).swap_remove(0);
-        let shares = recording.keys[0].clone();
+        let state = |operations| match &recording.history.permitted(operations)[..] {
+            [model] => Ok(model.clone()),
+            models => Err(format!("{} states at {operations}", models.len())),
+        };
         Ok(Self {
-            image,
-            model,
-            shares,
+            images: recording.written(now).seen(),
+            model: state(now)?,
+            before: state(before)?,
+            shares: recording.keys[0].clone(),
         })
     }
 
-    /// What shows of it with `damage`.
-    pub(crate) fn look(&self, damage: Damage) -> Result<Look, String> {
-        let file = self.damaged(damage);
-        within_patience(move || async move {
-            let disk = CrashDisk::new(file.image);
-            let opened = Barrier::open_backend(disk.backend(), Arc::new(Seeded::new(9))).await;
-            barrier::look(opened, &file.model, &file.shares).await
+    /// What shows of it with `damage` to `file`.
+    pub(crate) fn look(&self, file: File, damage: Damage) -> Result<Look, String> {
+        self.look_through(file, damage, |images| async {
+            let disk = CrashDisk::new(Written::new(images));
+            Ok(disk.open(Arc::new(Seeded::new(9))).await)
         })
     }
 
-    /// The same, of a file in its directory: it is looked at before it is opened for writing.
-    pub(crate) fn look_in_a_directory(&self, damage: Damage) -> Result<Look, String> {
-        let file = self.damaged(damage);
-        within_patience(move || async move {
+    /// The same, of files in a directory: they are looked at before they are opened for writing.
+    pub(crate) fn look_in_a_directory(&self, file: File, damage: Damage) -> Result<Look, String> {
+        self.look_through(file, damage, |images| async move {
             let said = |error: std::io::Error| error.to_string();
             let directory = tempfile::tempdir().map_err(said)?;
-            let path = directory.path().join("coffer.redb");
-            fs::write(&path, &file.image).map_err(said)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(said)?;
+            for (name, image) in [
+                ("coffer.redb", images.data),
+                ("coffer.journal", images.journal),
+            ] {
+                let path = directory.path().join(name);
+                fs::write(&path, image).map_err(said)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(said)?;
+            }
             let config = StorageConfig::Redb {
                 directory: directory.path().to_owned(),
             };
-            let opened = Barrier::open(config, Arc::new(Seeded::new(9))).await;
-            barrier::look(opened, &file.model, &file.shares).await
+            Ok(Barrier::open(config, Arc::new(Seeded::new(9))).await)
         })
     }
 
-    fn damaged(&self, damage: Damage) -> Self {
-        let mut file = self.clone();
-        damage.apply(&mut file.image);
-        file
+    /// Looks in a thread of its own. A panic that is contained is an error like others; one that comes up here
+    /// is not.
+    fn look_through<O, F>(&self, file: File, damage: Damage, open: O) -> Result<Look, String>
+    where
+        O: Fn(Images) -> F + Copy + Send + 'static,
+        F: Future<Output = Result<Result<Barrier, OpenError>, String>>,
+    {
+        let mut images = self.images.clone();
+        damage.apply(images.of_mut(file));
+        let look = |model: &Model| {
+            let (images, model, shares) = (images.clone(), model.clone(), self.shares.clone());
+            within_patience(move || async move {
+                barrier::look(open(images).await?, &model, &shares).await
+            })
+        };
+        match (look(&self.model), file) {
+            (Err(_), File::Journal) => look(&self.before),
+            (seen, _) => seen,
+        }
     }
 }
 
-/// Looks in a thread of its own. A panic that is contained is an error like others; one that comes up here is
-/// not.
+/// The last operation that made an entry durable which was not the first since a checkpoint: there is one to
+/// lose and one to keep.
+fn last_entry(log: &[Operation]) -> Option<usize> {
+    let mut entries = 0;
+    let mut last = None;
+    for (at, operation) in log.iter().enumerate() {
+        match (operation.file, &operation.change) {
+            (File::Data, _) => entries = 0,
+            (File::Journal, Change::Sync) => {
+                entries += 1;
+                if entries >= 3 {
+                    last = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    last
+}
+
 fn within_patience<F>(look: impl FnOnce() -> F + Send + 'static) -> Result<Look, String>
 where
     F: Future<Output = Result<Look, String>>,
