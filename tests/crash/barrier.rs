@@ -244,7 +244,7 @@ pub(crate) async fn run(disk: &CrashDisk, steps: &[Step], seed: u64) -> Result<R
             run.check_after_failure(&barrier, disk)
                 .await
                 .map_err(|error| format!("after a failed step {number}, {error}"))?;
-        } else if let Some(failed) = disk.failed()
+        } else if let Some(failed) = disk.failed_data()
             && (begun_at..disk.operations()).contains(&failed)
             && !matches!(step, Step::Restart)
         {

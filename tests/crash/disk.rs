@@ -262,6 +262,12 @@ impl CrashDisk {
         self.state().failed
     }
 
+    /// The same, if it was one of the data file: what the journal fails to keep goes there.
+    pub(crate) fn failed_data(&self) -> Option<usize> {
+        let state = self.state();
+        state.failed.filter(|at| state.log[*at].file == File::Data)
+    }
+
     /// Whether it has failed, and still does.
     pub(crate) fn is_broken(&self) -> bool {
         let state = self.state();

@@ -88,17 +88,20 @@ pub(crate) fn reads_may_fail<S: Subject>(
     for failing in 0..reads {
         let disk = CrashDisk::with_failing_read(written.clone(), failing);
         let recovery = guarded(|| block_on(subject.recover(&disk, permitted.clone(), keys, 1)));
-        let mut permitted = permitted.clone();
+        let (mut permitted, mut keys) = (permitted.clone(), keys.clone());
         match recovery.result {
             _ if !recovery.panics.is_empty() => {
                 let panics = recovery.panics.join("; ");
                 return Err(format!("read {failing} fails, and it panics: {panics}"));
             }
             // It came as far as to write something.
-            Some(Ok(recovered)) => permitted = recovered.history.permitted(usize::MAX),
+            Some(Ok(recovered)) => {
+                permitted = recovered.history.permitted(usize::MAX);
+                keys = recovered.keys;
+            }
             _ => {}
         }
-        Crashed::new(disk.written(), permitted, keys.clone())
+        Crashed::new(disk.written(), permitted, keys)
             .check(subject)
             .map_err(|error| format!("read {failing} failed, and later: {error}"))?;
     }

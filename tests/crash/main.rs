@@ -58,7 +58,7 @@ fn the_power_may_go_after_every_operation_of_the_barrier() {
     for steps in [barrier::everyday(), barrier::large()] {
         let recording = block_on(barrier::record(&steps, SEED)).unwrap();
         let crashes = recording.crash_everywhere(&Cut::ALL, &Chance::new(SEED));
-        assert!(crashes.unwrap() > 2_000);
+        assert!(crashes.unwrap() > 1_000);
     }
 }
 
@@ -67,19 +67,19 @@ fn the_power_may_go_after_every_operation_of_a_server() {
     let recording = block_on(server::record(&server::everything(), SEED)).unwrap();
     let cuts = [Cut::Lost, Cut::Kept, Cut::TornSectors, Cut::GrowthLost];
     let crashes = recording.crash_everywhere(&cuts, &Chance::new(SEED));
-    assert!(crashes.unwrap() > 2_000);
+    assert!(crashes.unwrap() > 1_000);
 }
 
 #[test]
 fn the_power_may_go_again_after_every_operation_of_a_recovery() {
-    let cuts = [Cut::Lost, Cut::TornSectors];
+    let cuts = [Cut::Lost, Cut::Kept, Cut::TornSectors];
     let chance = Chance::new(SEED);
     let recording = block_on(barrier::record(&barrier::everyday(), SEED)).unwrap();
     assert!(recording.crash_twice(23, &cuts, &chance).unwrap() > 1_000);
     let recording = block_on(barrier::record(&barrier::large(), SEED)).unwrap();
-    assert!(recording.crash_twice(41, &cuts, &chance).unwrap() > 500);
+    assert!(recording.crash_twice(41, &cuts, &chance).unwrap() > 1_000);
     let recording = block_on(server::record(&server::everything(), SEED)).unwrap();
-    assert!(recording.crash_twice(97, &cuts, &chance).unwrap() > 1_000);
+    assert!(recording.crash_twice(97, &cuts, &chance).unwrap() > 500);
 }
 
 #[test]

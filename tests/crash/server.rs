@@ -230,7 +230,7 @@ pub(crate) async fn run(
             step => run.server.request(&core, &made.root, step).await,
         };
         let done = disk.operations();
-        if let Some(failed) = disk.failed().filter(|at| (begun..done).contains(at))
+        if let Some(failed) = disk.failed_data().filter(|at| (begun..done).contains(at))
             && result.is_ok()
             // Others clean up behind their commit, and may leave that to chance.
             && matches!(step, Step::Write(..) | Step::Token(_) | Step::Revoke(_))

@@ -22,8 +22,9 @@
 //!
 //! What the file shows to whoever has it without the keys: how many records and directories there are and how
 //! many each directory has, buckets of their sizes, and, from several copies of the file, which record
-//! changed. The journal beside it shows which records were written together. Not: names, lengths, contents,
-//! which mount is which.
+//! changed. While it is open, the journal beside it shows the same of some time past by itself: which records
+//! were written together, in which order, and sealed as they were. Not: names, lengths, contents, which
+//! mount is which.
 
 #![cfg_attr(
     test,
@@ -196,7 +197,7 @@ impl Barrier {
                 // Opening reads, may repair, and syncs.
                 let store = tokio::task::spawn_blocking({
                     let random = random.clone();
-                    move || RedbStore::open(&directory, &*random)
+                    move || RedbStore::open(&directory, random)
                 })
                 .await
                 .map_err(|source| OpenError::Unusable(source.into()))??;
@@ -212,7 +213,7 @@ impl Barrier {
         journal: impl ::redb::StorageBackend,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
-        let store = RedbStore::open_backend(backend, journal, &*random)?;
+        let store = RedbStore::open_backend(backend, journal, random.clone())?;
         Self::over(Arc::new(store), "redb", random).await
     }
 

@@ -12,8 +12,6 @@
 //! same revisions (`mod_revision`), compares them in its transactions, and has prefix watches.
 
 mod contained;
-#[cfg(test)]
-mod crash;
 mod disk;
 pub(crate) mod files;
 mod journal;

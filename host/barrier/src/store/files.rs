@@ -9,16 +9,19 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{DatabaseError, StorageError};
+use redb::{DatabaseError, StorageBackend, StorageError};
 
 use crate::random::Random;
 use crate::store::contained::{Contained, builder, contained};
 use crate::store::disk::Disk;
-use crate::store::journal::{self, Whose};
+use crate::store::journal::{self, Journal, JournalError};
 use crate::store::overlay::Overlay;
-use crate::store::redb::{ALONE, Header, JOURNALED, check_format, identify, write_header};
+use crate::store::redb::{
+    ALONE, Header, JOURNALED, check_format, identify, stand_alone, write_header,
+};
 
 const FILE: &str = "coffer.redb";
 const JOURNAL_FILE: &str = "coffer.journal";
@@ -28,7 +31,7 @@ const LOCK_FILE: &str = "coffer.lock";
 /// How every redb file begins.
 const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// Why a store did not open. Nothing was changed.
+/// Why a store did not open. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file is there, but not one of ours.
@@ -66,16 +69,26 @@ pub enum OpenError {
         /// Its format.
         found: u64,
     },
-    /// The journal is not the one of the data file.
+    /// The journal is not what belongs to the data file, or is damaged.
     #[error(
-        "{path}: {reason}; nothing was changed: \
-         the data file and its journal belong together, bring back the one that is missing"
+        "{path}: {reason}; nothing was lost. A data file and its journal belong together: \
+         bring back both as they were at one time; or, to go on from the data file alone, \
+         without what was written last, run: truncate --size 0 {path}"
     )]
     Journal {
         /// Which file.
         path: PathBuf,
         /// How that shows.
         reason: &'static str,
+    },
+    /// There is a journal and no data file.
+    #[error(
+        "{path} is the journal of a data file that is not there; nothing was changed: \
+         bring that back, or move the journal away for a new store"
+    )]
+    DataFileMissing {
+        /// The journal.
+        path: PathBuf,
     },
     /// The file system or the file failed.
     #[error("could not {action} {path}")]
@@ -93,11 +106,19 @@ pub enum OpenError {
     Unusable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// What a store is made of, opened.
+pub(super) struct Files {
+    pub(super) database: Contained,
+    pub(super) disk: Disk,
+    pub(super) journal: Journal,
+    /// For errors.
+    pub(super) journal_path: PathBuf,
+    /// On the directory, if there is one.
+    pub(super) lock: Option<File>,
+}
+
 /// Opens `coffer.redb` and its journal in `directory`; makes what there is not.
-pub(super) fn open(
-    directory: &Path,
-    random: &dyn Random,
-) -> Result<(Contained, Disk, FileBackend, File), OpenError> {
+pub(super) fn open(directory: &Path, random: Arc<dyn Random>) -> Result<Files, OpenError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -120,23 +141,94 @@ pub(super) fn open(
     })?;
 
     let path = directory.join(FILE);
+    let journal_path = directory.join(JOURNAL_FILE);
     let (database, disk) = match exists(&path)? {
         true => open_file(directory, &path)?,
-        false if exists(&directory.join(JOURNAL_FILE))? => {
-            return Err(OpenError::Journal {
-                path: directory.join(JOURNAL_FILE),
-                reason: "a journal without its data file",
-            });
+        false if exists(&journal_path)? => {
+            return Err(OpenError::DataFileMissing { path: journal_path });
         }
         false => create_file(directory, &path)?,
     };
-    let header = identify(&database, random).map_err(|source| OpenError::Io {
+    let written = |source| OpenError::Io {
         action: "write to",
-        path,
+        path: path.clone(),
         source,
+    };
+    let header = identify(&database, &*random).map_err(written)?;
+    let journal = match journal_at(&journal_path, header.format)? {
+        Some(file) => file,
+        None => {
+            if header.format != ALONE {
+                tracing::warn!(
+                    "the journal was emptied by hand: what was written last is given up, back to the last checkpoint"
+                );
+                stand_alone(&database).map_err(written)?;
+            }
+            create(&journal_path, |new, file| {
+                let same = file.try_clone().map_err(failed("open", new))?;
+                let backend = FileBackend::new(same).map_err(|e| opening(directory, new, e))?;
+                journal::create(&backend, header.store).map_err(failed("fill", new))?;
+                backend.close().map_err(failed("close", new))?;
+                Ok(file)
+            })?
+        }
+    };
+    let journal = journal_on(directory, &journal_path, journal).and_then(|backend| {
+        Journal::open(backend, header.store, random).map_err(|e| unfit(&journal_path, e))
     })?;
-    let journal = open_journal(directory, &header)?;
-    Ok((database, disk, journal, lock))
+    Ok(Files {
+        database,
+        disk,
+        journal,
+        journal_path,
+        lock: Some(lock),
+    })
+}
+
+/// The same over any backends of redb.
+pub(super) fn open_backend(
+    data: impl StorageBackend,
+    journal: impl StorageBackend,
+    random: Arc<dyn Random>,
+) -> Result<Files, OpenError> {
+    let unusable = |source: io::Error| OpenError::Unusable(source.into());
+    let empty = data.len().map_err(unusable)? == 0;
+    let disk = Disk::new(data, None);
+    let database =
+        Contained::over(disk.clone()).map_err(|source| OpenError::Unusable(source.into()))?;
+    if empty {
+        write_header(&database).map_err(OpenError::Unusable)?;
+    }
+    let header = Header::read(&*database).map_err(|source| OpenError::Unusable(source.into()))?;
+    check_format(header, || {
+        OpenError::Unusable("it has no header of ours".into())
+    })?;
+    let header = identify(&database, &*random).map_err(OpenError::Unusable)?;
+    if header.format == ALONE {
+        // There are no names, so that it may have been made by halves.
+        journal::create(&journal, header.store).map_err(unusable)?;
+    }
+    let journal_path = PathBuf::from("the journal");
+    let journal = Journal::open(Box::new(journal), header.store, random)
+        .map_err(|error| unfit(&journal_path, error))?;
+    Ok(Files {
+        database,
+        disk,
+        journal,
+        journal_path,
+        lock: None,
+    })
+}
+
+/// Why the journal at `path` is of no use.
+pub(super) fn unfit(path: &Path, error: JournalError) -> OpenError {
+    match error {
+        JournalError::Io(source) => failed("use", path)(source),
+        JournalError::Unfit(reason) => OpenError::Journal {
+            path: path.to_owned(),
+            reason,
+        },
+    }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -197,34 +289,35 @@ fn create_file(directory: &Path, path: &Path) -> Result<(Contained, Disk), OpenE
     })
 }
 
-/// The journal that belongs to the data file with this header. One that stands alone may get a new one.
-fn open_journal(directory: &Path, header: &Header) -> Result<FileBackend, OpenError> {
-    let path = directory.join(JOURNAL_FILE);
-    let refused = |reason| OpenError::Journal {
-        path: path.clone(),
-        reason,
-    };
-    let backend = |path: &Path, file: File| {
-        FileBackend::new(file).map_err(|error| opening(directory, path, error))
-    };
-    if !exists(&path)? {
-        if header.format != ALONE {
-            return Err(refused("it is missing, and has what was written last"));
-        }
-        return create(&path, |new, file| {
-            let made = backend(new, file)?;
-            journal::create(&made, header.store).map_err(failed("fill", new))?;
-            Ok(made)
-        });
+/// The journal of a data file of this format. `None` if a new one is to be made: the data file stands alone,
+/// or was told to by whoever emptied the journal.
+fn journal_at(path: &Path, format: u64) -> Result<Option<File>, OpenError> {
+    if !exists(path)? {
+        return match format {
+            ALONE => Ok(None),
+            _ => Err(OpenError::Journal {
+                path: path.to_owned(),
+                reason: "it is missing, and has what was written last",
+            }),
+        };
     }
-    check_file(&path)?;
-    let file = OpenOptions::new().read(true).write(true).open(&path);
-    let found = backend(&path, file.map_err(failed("open", &path))?)?;
-    match journal::whose(&found, header.store).map_err(failed("read", &path))? {
-        Whose::Ours => Ok(found),
-        Whose::Others => Err(refused("the journal of another data file")),
-        Whose::Nobodys => Err(refused("not a journal, or not all of it")),
+    let metadata = path.metadata().map_err(failed("open", path))?;
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(None);
     }
+    check_file(path)?;
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    Ok(Some(file.map_err(failed("open", path))?))
+}
+
+fn journal_on(
+    directory: &Path,
+    path: &Path,
+    file: File,
+) -> Result<Box<dyn StorageBackend>, OpenError> {
+    let same = file.try_clone().map_err(failed("open", path))?;
+    let backend = FileBackend::new(file).map_err(|error| opening(directory, path, error))?;
+    Ok(Box::new(Disk::new(backend, Some(same))))
 }
 
 /// Whether what is there is a file, and its owner's only.

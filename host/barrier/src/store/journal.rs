@@ -6,28 +6,33 @@
 //!
 //! ```text
 //! block 0       magic, the store's id, the journal's length
-//! block 1 ...   checksum | checksum of the entry before | epoch | revision | batches | length | batches, 0s
+//! block 1 ...   checksum | store's id | epoch | revision | batches | length | batches, 0s
 //! ...           the next entry, in a block of its own
 //! ```
 //!
 //! Invariants
 //! - An entry is synced before the next one is begun: a crash leaves at most one that is not whole, the last,
 //!   and nobody was answered for it.
-//! - A round has an epoch, which its entries carry. The data file says in the commit of each checkpoint which
-//!   one comes next: that commit is what voids the entries before it, whatever they are and in whatever state.
-//!   Epochs do not come again: one is the hash of the one before and of the entries it had.
+//! - A round has an epoch, drawn at random, which its entries carry. The data file says in the commit of each
+//!   checkpoint which one comes next: that commit is what voids the entries before it, in whatever state.
 //! - An entry has blocks of its own, and no block is written twice in one round: no write that fails or is
 //!   torn touches what was answered before.
-//! - Nothing is written behind an entry whose write failed: it may be there or not. Only a new round goes on.
+//! - After a write that failed nothing is appended any more: a part of the disk may be bad.
+//! - What is read was synced first, or readers would see what a power cut takes away again.
+//! - Beside a data file that stands alone it is blank: nobody is shown what such a file has not, also if it is
+//!   an older copy that was brought back.
 //!
 //! The file is as long as it will be from the beginning, and filled: a sync of a file that grows takes longer.
 //!
 //! Damage. Behind the last whole entry there may be a torn one, or what earlier rounds left; neither was
-//! answered. If a whole entry of this round comes after it, then it was answered, and is damaged: that is
-//! refused. Damage of the very last entry looks like a torn one and cannot be told from it, nor can damage of
-//! all entries from one on.
+//! answered, or the data file has it. If a whole entry of this round comes after it, then it was answered,
+//! and is damaged: that is refused. So is a data file which is older than the journal: some entry of another
+//! round begins behind what there is by now (one that was voided may be the very next). Damage of the very
+//! last entry looks like a torn one and cannot be told from it, nor can damage of all entries from one on, nor
+//! a journal that is older than its data file.
 
-use std::io::{self, ErrorKind};
+use std::io;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use bytes::{Buf as _, BufMut as _, Bytes};
@@ -35,15 +40,18 @@ use redb::StorageBackend;
 
 use crate::limits;
 use crate::names::StoreKey;
+use crate::random::{self, Random};
 use crate::store::{Revision, WriteBatch};
 
 /// The unit in which files are cached and disks write.
 const BLOCK: usize = 4096;
 const MAGIC: &[u8; 16] = b"coffer journal 1";
+/// What is read or written at once of the whole file.
+const PIECE: usize = 1 << 20;
 
 type Checksum = [u8; SHA256_OUTPUT_LEN];
-/// Two checksums; epoch, revision; number of batches, length.
-const ENTRY_HEAD: usize = 2 * SHA256_OUTPUT_LEN + 2 * 8 + 2 * 4;
+/// Checksum; store, epoch, revision; number of batches, length.
+const ENTRY_HEAD: usize = SHA256_OUTPUT_LEN + 3 * 8 + 2 * 4;
 /// The number of writes and of those that are ensured.
 const BATCH_HEAD: usize = 2 * 4;
 /// A key, and how long its value is.
@@ -54,12 +62,14 @@ const DELETED: u32 = u32::MAX;
 /// See the module.
 pub(super) struct Journal {
     backend: Box<dyn StorageBackend>,
+    random: Arc<dyn Random>,
+    store: u64,
     length: usize,
     epoch: u64,
-    /// Of the last entry of this round; zeros before the first.
-    last: Checksum,
     /// Where the next entry goes. The end, where none may follow.
     at: usize,
+    /// A write has failed.
+    broken: bool,
 }
 
 /// What was committed together.
@@ -75,50 +85,31 @@ impl Entry {
     }
 }
 
-/// Whose journal it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    Ours,
-    /// Of another store.
-    Others,
-    /// It is no journal, or not all of one.
-    Nobodys,
+/// Why a journal is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JournalError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What it is, or has: not what belongs to the data file.
+    #[error("{0}")]
+    Unfit(&'static str),
 }
 
-/// Whose journal `backend` has, if ours is the store `id`.
-pub(super) fn whose(backend: &dyn StorageBackend, id: u64) -> io::Result<Whose> {
-    if backend.len()? < BLOCK as u64 {
-        return Ok(Whose::Nobodys);
-    }
-    let mut block = [0; BLOCK];
-    backend.read(0, &mut block)?;
-    let mut head = &block[..];
-    let mut magic = [0; MAGIC.len()];
-    head.copy_to_slice(&mut magic);
-    let (owner, length) = (head.get_u64(), head.get_u64());
-    Ok(match (&magic == MAGIC, owner == id) {
-        (true, true) if backend.len()? >= length => Whose::Ours,
-        (true, false) => Whose::Others,
-        _ => Whose::Nobodys,
-    })
-}
-
-/// Makes an empty journal for the store `id`: as long as `backend` is, or as is usual if that is empty.
-pub(super) fn create(backend: &dyn StorageBackend, id: u64) -> io::Result<()> {
-    const FILL: usize = 1 << 20;
+/// Makes a blank journal for the store `store`: as long as `backend` is, or as is usual if that is empty.
+pub(super) fn create(backend: &dyn StorageBackend, store: u64) -> io::Result<()> {
     let mut length = backend.len()?;
     if length == 0 {
         length = limits::JOURNAL_BYTES as u64;
         backend.set_len(length)?;
-        let zeros = vec![0; FILL];
-        for at in (0..length).step_by(FILL) {
-            let rest = usize::try_from(length - at).unwrap_or(FILL);
-            backend.write(at, &zeros[..rest.min(FILL)])?;
+        let zeros = vec![0; PIECE];
+        for at in (0..length).step_by(PIECE) {
+            let rest = usize::try_from(length - at).unwrap_or(PIECE);
+            backend.write(at, &zeros[..rest.min(PIECE)])?;
         }
     }
     let mut block = Vec::with_capacity(BLOCK);
     block.put_slice(MAGIC);
-    block.put_u64(id);
+    block.put_u64(store);
     block.put_u64(length);
     block.resize(BLOCK, 0);
     backend.write(0, &block)?;
@@ -126,66 +117,125 @@ pub(super) fn create(backend: &dyn StorageBackend, id: u64) -> io::Result<()> {
 }
 
 impl Journal {
-    /// The journal that `backend` has. Nothing can be appended before a round begins.
-    pub(super) fn open(backend: Box<dyn StorageBackend>) -> io::Result<Self> {
-        let length = usize::try_from(backend.len()?).map_err(io::Error::other)?;
+    /// The journal that `backend` has, if it is that of the store `store`. Nothing can be appended before a
+    /// round begins.
+    pub(super) fn open(
+        backend: Box<dyn StorageBackend>,
+        store: u64,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, JournalError> {
+        let stored = backend.len()?;
+        if stored < BLOCK as u64 {
+            return Err(JournalError::Unfit("it is not a journal"));
+        }
+        let mut block = [0; BLOCK];
+        backend.read(0, &mut block)?;
+        let mut head = &block[..];
+        let mut magic = [0; MAGIC.len()];
+        head.copy_to_slice(&mut magic);
+        let (owner, length) = (head.get_u64(), head.get_u64());
+        if &magic != MAGIC {
+            return Err(JournalError::Unfit("it is not a journal"));
+        }
+        if owner != store {
+            return Err(JournalError::Unfit(
+                "it is the journal of another data file",
+            ));
+        }
+        if stored < length {
+            return Err(JournalError::Unfit("it is not all of a journal"));
+        }
+        backend.sync_data()?;
+        let length = usize::try_from(length).map_err(io::Error::other)?;
         let length = length - length % BLOCK;
         Ok(Self {
             backend,
+            random,
+            store,
             length,
             epoch: 0,
-            last: Checksum::default(),
             at: length,
+            broken: false,
         })
     }
 
-    /// The entries of the round `epoch`. After that, nothing can be appended before another round begins.
-    pub(super) fn read(&mut self, epoch: u64) -> io::Result<Vec<Entry>> {
-        self.end(epoch);
+    /// The entries of the round `epoch`, which the data file began at `revision`. After that, nothing can be
+    /// appended before another round begins.
+    pub(super) fn read(
+        &mut self,
+        epoch: u64,
+        revision: Revision,
+    ) -> Result<Vec<Entry>, JournalError> {
+        self.epoch = epoch;
+        self.at = self.length;
         let mut bytes = vec![0; self.length];
         self.backend.read(0, &mut bytes)?;
         let bytes = Bytes::from(bytes);
+        let whole = |at| RawEntry::at(&bytes, at, self.store);
+
         let mut entries = Vec::new();
+        let mut newest = revision;
         let mut at = BLOCK;
-        while let Some(found) = Found::at(&bytes, at, epoch) {
-            if found.before != self.last {
-                return Err(damaged("an entry does not follow the one before it"));
+        while let Some(raw) = whole(at).filter(|raw| raw.epoch == epoch) {
+            let entry = raw.entry()?;
+            // redb makes durable what it has in memory if it is closed without us: then it has some already.
+            if entry.last() > newest {
+                if entry.first.0 != newest.0 + 1 {
+                    return Err(JournalError::Unfit(
+                        "it does not go on where the data file ends",
+                    ));
+                }
+                newest = entry.last();
+                entries.push(entry);
             }
-            entries.push(found.entry()?);
-            self.last = found.checksum;
-            at += blocks(ENTRY_HEAD + found.batches.len());
+            at += blocks(ENTRY_HEAD + raw.batches.len());
         }
-        let mut behind = (at..self.length).step_by(BLOCK);
-        match behind.any(|at| Found::at(&bytes, at, epoch).is_some()) {
-            true => Err(damaged("an entry is damaged, and others follow it")),
-            false => Ok(entries),
+        for other in (at..self.length).step_by(BLOCK).filter_map(whole) {
+            if other.epoch == epoch {
+                return Err(JournalError::Unfit("it is damaged before its end"));
+            }
+            if other.first.0 > newest.0 + 1 {
+                return Err(JournalError::Unfit("the data file is older than it"));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Makes it blank: the data file stands alone.
+    pub(super) fn blank(&self) -> io::Result<()> {
+        let mut changed = false;
+        let (mut piece, zeros) = (vec![0; PIECE], vec![0; PIECE]);
+        for at in (BLOCK..self.length).step_by(PIECE) {
+            let length = PIECE.min(self.length - at);
+            self.backend.read(at as u64, &mut piece[..length])?;
+            if piece[..length] != zeros[..length] {
+                self.backend.write(at as u64, &zeros[..length])?;
+                changed = true;
+            }
+        }
+        match changed {
+            true => self.backend.sync_data(),
+            false => Ok(()),
         }
     }
 
-    /// Nothing is read of the round `epoch`, and nothing appended.
-    pub(super) fn end(&mut self, epoch: u64) {
+    /// An epoch for the next round.
+    pub(super) fn draw_epoch(&self) -> io::Result<u64> {
+        let drawn = random::bytes(&*self.random).map_err(io::Error::other)?;
+        Ok(u64::from_be_bytes(*drawn))
+    }
+
+    /// Begins the round `epoch`: the data file says so durably, in the commit that has all of the one before.
+    pub(super) fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
-        self.last = Checksum::default();
-        self.at = self.length;
+        if !self.broken {
+            self.at = BLOCK;
+        }
     }
 
-    /// The epoch of the round that comes after this one.
-    pub(super) fn next_epoch(&self) -> u64 {
-        let mut ended = self.epoch.to_be_bytes().to_vec();
-        ended.extend_from_slice(&self.last);
-        digest(&SHA256, &ended).as_ref().get_u64()
-    }
-
-    /// Begins the next round: the data file says so durably, in the commit that has all of this one.
-    pub(super) fn begin_next(&mut self) {
-        self.epoch = self.next_epoch();
-        self.last = Checksum::default();
-        self.at = BLOCK;
-    }
-
-    /// Whether the data file has all that is here, and there is room for more.
-    pub(super) fn is_empty(&self) -> bool {
-        self.at == BLOCK
+    /// Whether a checkpoint would be of use: it has something that the data file has not, or takes no more.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.at != BLOCK && !self.broken
     }
 
     /// Whether an entry of all these fits.
@@ -202,7 +252,7 @@ impl Journal {
         batches: impl Iterator<Item = &'b WriteBatch>,
     ) -> io::Result<()> {
         let mut entry = vec![0; SHA256_OUTPUT_LEN];
-        entry.put_slice(&self.last);
+        entry.put_u64(self.store);
         entry.put_u64(self.epoch);
         entry.put_u64(first.0);
         entry.put_bytes(0, 2 * 4);
@@ -220,47 +270,46 @@ impl Journal {
         entry.resize(blocks(entry.len()), 0);
 
         let at = std::mem::replace(&mut self.at, self.length);
+        self.broken = true;
         self.backend.write(at as u64, &entry)?;
         self.backend.sync_data()?;
-        self.last = checksum;
+        self.broken = false;
         self.at = at + entry.len();
         Ok(())
     }
 }
 
 /// An entry that is whole.
-struct Found {
-    checksum: Checksum,
-    before: Checksum,
+struct RawEntry {
+    epoch: u64,
     first: Revision,
     count: u32,
     batches: Bytes,
 }
 
-impl Found {
-    fn at(journal: &Bytes, at: usize, epoch: u64) -> Option<Self> {
+impl RawEntry {
+    fn at(journal: &Bytes, at: usize, store: u64) -> Option<Self> {
         let mut head = journal.get(at..at + ENTRY_HEAD)?;
-        let (mut sum, mut before) = (Checksum::default(), Checksum::default());
+        let mut sum = Checksum::default();
         head.copy_to_slice(&mut sum);
-        head.copy_to_slice(&mut before);
-        if head.get_u64() != epoch {
+        if head.get_u64() != store {
             return None;
         }
+        let epoch = head.get_u64();
         let first = Revision(head.get_u64());
         let count = head.get_u32();
         let length = usize::try_from(head.get_u32()).ok()?;
         let end = (at + ENTRY_HEAD).checked_add(length)?;
         let summed = journal.get(at + SHA256_OUTPUT_LEN..end)?;
         (checksum(summed) == sum).then(|| Self {
-            checksum: sum,
-            before,
+            epoch,
             first,
             count,
             batches: journal.slice(at + ENTRY_HEAD..end),
         })
     }
 
-    fn entry(&self) -> io::Result<Entry> {
+    fn entry(&self) -> Result<Entry, JournalError> {
         let mut rest = self.batches.clone();
         let batches = (0..self.count)
             .map(|_| decode(&mut rest))
@@ -270,16 +319,9 @@ impl Found {
                 first: self.first,
                 batches,
             }),
-            _ => Err(damaged("an entry makes no sense")),
+            _ => Err(JournalError::Unfit("one of its entries makes no sense")),
         }
     }
-}
-
-pub(super) fn damaged(how: &str) -> io::Error {
-    io::Error::new(
-        ErrorKind::InvalidData,
-        format!("the journal is damaged: {how}"),
-    )
 }
 
 fn checksum(bytes: &[u8]) -> Checksum {
@@ -294,7 +336,7 @@ fn blocks(bytes: usize) -> usize {
 }
 
 fn size(bytes: usize) -> io::Result<u32> {
-    u32::try_from(bytes).map_err(|_| ErrorKind::InvalidInput.into())
+    u32::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// As many bytes as [`encode`] makes.
@@ -357,15 +399,18 @@ fn decode_write(bytes: &mut Bytes) -> Option<(StoreKey, Option<Bytes>)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use std::io::ErrorKind;
 
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::random::Counting;
     use crate::store::conformance::key;
 
-    const ID: u64 = 7;
+    const STORE: u64 = 7;
+    const EPOCH: u64 = 11;
 
     /// A journal of 64 blocks, whose bytes stay to be looked at.
     #[derive(Clone, Debug)]
@@ -375,7 +420,7 @@ mod tests {
         fn new() -> Self {
             let backend = InMemoryBackend::new();
             backend.set_len(64 * BLOCK as u64).unwrap();
-            create(&backend, ID).unwrap();
+            create(&backend, STORE).unwrap();
             Self(Arc::new(backend), Arc::default())
         }
 
@@ -397,7 +442,18 @@ mod tests {
         }
 
         fn open(&self) -> Journal {
-            Journal::open(Box::new(self.clone())).unwrap()
+            self.open_for(STORE).unwrap()
+        }
+
+        fn open_for(&self, store: u64) -> Result<Journal, JournalError> {
+            Journal::open(Box::new(self.clone()), store, Arc::new(Counting::new()))
+        }
+
+        /// With its first round begun.
+        fn begin(&self) -> Journal {
+            let mut journal = self.open();
+            journal.begin(EPOCH);
+            journal
         }
     }
 
@@ -434,61 +490,85 @@ mod tests {
         journal.append(Revision(first), batches.iter()).unwrap();
     }
 
-    /// First revisions, and how many batches.
+    /// First revisions, and how many batches, of the round `epoch` that began at 0.
     fn read(journal: &mut Journal, epoch: u64) -> Vec<(u64, usize)> {
-        let entries = journal.read(epoch).unwrap();
+        let entries = journal.read(epoch, Revision(0)).unwrap();
         let entries = entries.iter();
         entries
             .map(|entry| (entry.first.0, entry.batches.len()))
             .collect()
     }
 
+    fn refusal(bytes: &[u8], epoch: u64, revision: u64) -> &'static str {
+        let read = Memory::of(bytes).open().read(epoch, Revision(revision));
+        match read.err() {
+            Some(JournalError::Unfit(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Three entries, the second of them in several blocks.
-    fn three() -> (Memory, u64) {
+    fn three() -> Memory {
         let memory = Memory::new();
-        let mut journal = memory.open();
-        journal.begin_next();
+        let mut journal = memory.begin();
         append(&mut journal, 1, &[batch(1, 10)]);
         append(&mut journal, 2, &[batch(2, 9_000), batch(3, 10)]);
         append(&mut journal, 4, &[batch(4, 5_000)]);
-        (memory, journal.epoch)
+        memory
     }
 
     #[test]
     fn what_was_appended_is_read_in_its_order_and_of_its_round_only() {
-        let (memory, epoch) = three();
+        let memory = three();
         let mut journal = memory.open();
-        let entries = journal.read(epoch).unwrap();
+        let entries = journal.read(EPOCH, Revision(0)).unwrap();
         assert_eq!(entries[1].last(), Revision(3));
         let (written, read_back) = (batch(2, 9_000), &entries[1].batches[0]);
         assert_eq!(read_back.writes, written.writes);
         assert_eq!(read_back.ensures, written.ensures);
-        assert_eq!(read(&mut journal, epoch), [(1, 1), (2, 2), (4, 1)]);
+        assert_eq!(read(&mut journal, EPOCH), [(1, 1), (2, 2), (4, 1)]);
+        // What the data file has is left out.
+        let newer = journal.read(EPOCH, Revision(3)).unwrap();
+        assert_eq!(newer.len(), 1);
 
         // The next round begins over it; what is left of this one is not of that.
-        journal.begin_next();
+        journal.begin(EPOCH + 1);
         append(&mut journal, 5, &[batch(5, 0)]);
-        assert_eq!(read(&mut memory.open(), journal.epoch), [(5, 1)]);
-        assert_eq!(read(&mut memory.open(), epoch + 1), []);
+        let entries = memory.open().read(EPOCH + 1, Revision(4)).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(memory.open().read(EPOCH + 2, Revision(5)).unwrap().len(), 0);
     }
 
     #[test]
-    fn a_round_that_had_other_entries_is_followed_by_another_epoch() {
-        let epochs = [0, 1, 2].map(|count| {
-            let mut journal = Memory::new().open();
-            journal.begin_next();
-            (0..count).for_each(|n| append(&mut journal, n, &[batch(1, 1)]));
-            (journal.epoch, journal.next_epoch())
-        });
-        let [a, b, c] = epochs;
-        assert!(a.0 == b.0 && b.0 == c.0);
-        assert!(a.1 != b.1 && b.1 != c.1 && a.1 != c.1 && a.0 != a.1);
+    fn a_data_file_that_is_older_than_its_journal_is_refused() {
+        let older = "the data file is older than it";
+        let memory = three();
+        let mut journal = memory.open();
+        // A checkpoint at 4: the file of before it has lost the entries that were written over.
+        journal.begin(EPOCH + 1);
+        append(&mut journal, 5, &[batch(5, 9_000)]);
+        assert_eq!(
+            refusal(&memory.bytes(), EPOCH, 0),
+            "it is damaged before its end"
+        );
+        append(&mut journal, 6, &[batch(6, 9_000)]);
+        assert_eq!(refusal(&memory.bytes(), EPOCH, 0), older);
+        // One that was voided is no sign of that.
+        assert!(three().open().read(EPOCH + 1, Revision(3)).is_ok());
+        assert_eq!(refusal(&three().bytes(), EPOCH + 1, 2), older);
+    }
+
+    #[test]
+    fn a_blank_journal_has_nothing() {
+        let memory = three();
+        memory.open().blank().unwrap();
+        assert!(memory.bytes() == Memory::new().bytes());
+        assert_eq!(read(&mut memory.open(), EPOCH), []);
     }
 
     #[test]
     fn a_torn_last_entry_is_as_if_it_never_was() {
-        let (memory, epoch) = three();
-        let (whole, earlier) = (memory.bytes(), Memory::new().bytes());
+        let (whole, earlier) = (three().bytes(), Memory::new().bytes());
         let (start, end) = (5 * BLOCK, 7 * BLOCK);
         assert_ne!(whole[start..end], earlier[start..end]);
         // Its last four bytes are zeros in any case.
@@ -497,26 +577,29 @@ mod tests {
             let mut torn = earlier.clone();
             torn[..cut].copy_from_slice(&whole[..cut]);
             let mut journal = Memory::of(&torn).open();
-            assert_eq!(read(&mut journal, epoch), [(1, 1), (2, 2)], "{cut}");
+            assert_eq!(read(&mut journal, EPOCH), [(1, 1), (2, 2)], "{cut}");
         }
     }
 
     #[test]
     fn a_damaged_entry_that_others_follow_is_refused() {
-        let (memory, epoch) = three();
-        let whole = memory.bytes();
+        let whole = three().bytes();
         let first = BLOCK..BLOCK + ENTRY_HEAD + encoded_bytes(&batch(1, 10));
         let second = 2 * BLOCK..2 * BLOCK + ENTRY_HEAD + 9_000;
         for at in first.chain(second.step_by(37)) {
             let mut bytes = whole.clone();
             bytes[at] ^= 4;
-            let error = Memory::of(&bytes).open().read(epoch).err().unwrap();
-            assert_eq!(error.kind(), ErrorKind::InvalidData, "{at}");
+            assert_eq!(
+                refusal(&bytes, EPOCH, 0),
+                "it is damaged before its end",
+                "{at}"
+            );
         }
         // Nor may one be missing.
         let mut bytes = whole.clone();
         bytes.copy_within(5 * BLOCK..7 * BLOCK, 2 * BLOCK);
-        assert!(Memory::of(&bytes).open().read(epoch).is_err());
+        let why = "it does not go on where the data file ends";
+        assert_eq!(refusal(&bytes, EPOCH, 0), why);
     }
 
     #[test]
@@ -524,42 +607,53 @@ mod tests {
         let mut journal = Memory::new().open();
         let large = [batch(1, 30 * BLOCK)];
         assert!(!journal.has_room(large.iter()));
-        journal.begin_next();
+        journal.begin(EPOCH);
         for _ in 0..2 {
             assert!(journal.has_room(large.iter()));
             append(&mut journal, 1, &large);
         }
         assert!(!journal.has_room(large.iter()) && journal.has_room([batch(1, 9)].iter()));
-        journal.read(0).unwrap();
+        journal.read(0, Revision(0)).unwrap();
         assert!(!journal.has_room([batch(1, 9)].iter()));
     }
 
     #[test]
-    fn nothing_is_appended_behind_an_entry_whose_sync_failed() {
+    fn nothing_is_appended_after_a_sync_failed() {
         let (memory, small) = (Memory::new(), [batch(1, 9)]);
-        let mut journal = memory.open();
-        journal.begin_next();
+        let mut journal = memory.begin();
         append(&mut journal, 1, &small);
         memory.fail(true);
         journal.append(Revision(2), small.iter()).unwrap_err();
         memory.fail(false);
-        assert!(!journal.has_room(small.iter()) && !journal.is_empty());
-        journal.begin_next();
-        append(&mut journal, 2, &small);
-        assert_eq!(read(&mut memory.open(), journal.epoch), [(2, 1)]);
+        for _ in 0..2 {
+            assert!(!journal.has_room(small.iter()) && !journal.wants_checkpoint());
+            journal.begin(EPOCH + 1);
+        }
+        // Opened again, it is tried again.
+        assert!(memory.begin().has_room(small.iter()));
     }
 
     #[test]
-    fn a_journal_says_whose_it_is() {
-        let memory = Memory::new();
-        assert_eq!(whose(&memory, ID).unwrap(), Whose::Ours);
-        assert_eq!(whose(&memory, ID + 1).unwrap(), Whose::Others);
-        let bytes = memory.bytes();
-        for length in [0, 10, BLOCK, bytes.len() - 1] {
-            let cut = Memory::of(&bytes[..length]);
-            assert_eq!(whose(&cut, ID).unwrap(), Whose::Nobodys, "{length}");
+    fn another_journal_and_a_part_of_one_are_refused() {
+        let whole = three().bytes();
+        let why = |bytes: &[u8], store| match Memory::of(bytes).open_for(store).err() {
+            Some(JournalError::Unfit(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            why(&whole, STORE + 1),
+            "it is the journal of another data file"
+        );
+        for length in [0, 10, BLOCK - 1] {
+            assert_eq!(
+                why(&whole[..length], STORE),
+                "it is not a journal",
+                "{length}"
+            );
         }
-        let foreign = Memory::of(&[1; 2 * BLOCK]);
-        assert_eq!(whose(&foreign, ID).unwrap(), Whose::Nobodys);
+        for length in [BLOCK, whole.len() - 1] {
+            assert_eq!(why(&whole[..length], STORE), "it is not all of a journal");
+        }
+        assert_eq!(why(&[1; 2 * BLOCK], STORE), "it is not a journal");
     }
 }

@@ -21,13 +21,12 @@
 //!
 //! When the disk fails, redb gives it up: it writes no more, and reads only what it has cached. The writer then
 //! opens the file again by itself, as a start after a crash would (`disk.rs`), and applies what the journal has of
-//! what was answered. If the commit that failed is not there, nothing of it was written; if it is, whoever waits
-//! is told that the outcome is unknown, since its sync is what failed. Watchers are told that anything may have
-//! changed. If it is the journal that fails, redb's memory is the truth, and a checkpoint voids what the journal
-//! may have of the group; if that succeeds nothing of it was written, otherwise the outcome is unknown. In any
-//! case the next commit is a checkpoint: what a failed write left is never built upon.
+//! what was answered. If the commit that failed is neither there nor in the journal, nothing of it was written;
+//! otherwise whoever waits is told that the outcome is unknown. Watchers are told that anything may have
+//! changed. The next commit is a checkpoint, which voids what the journal may have of the one that failed.
 //! For a while after a failure writes are refused without trying, and the file is opened again no more often
 //! than that: opening costs the cache.
+//! If it is the journal that fails, its group becomes a checkpoint, as do all that follow: slower, and safe.
 //!
 //! Reads run on the caller's thread: a point read from redb's cache takes about a microsecond, a hop to a
 //! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for
@@ -59,8 +58,8 @@ use crate::names::{KeyRange, StoreKey};
 use crate::random::{self, Random};
 use crate::store::contained::{Contained, contained};
 use crate::store::disk::Disk;
-use crate::store::files::{self, OpenError};
-use crate::store::journal::{self, Journal, Whose};
+use crate::store::files::{self, Files, OpenError};
+use crate::store::journal::{Journal, JournalError};
 use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
@@ -155,52 +154,36 @@ struct Job {
 
 impl RedbStore {
     /// Opens the files in `directory`; makes what there is not.
-    pub(crate) fn open(directory: &Path, random: &dyn Random) -> Result<Self, OpenError> {
-        let (database, disk, journal, lock) = files::open(directory, random)?;
-        Self::start(database, disk, Box::new(journal), Some(lock))
+    pub(crate) fn open(directory: &Path, random: Arc<dyn Random>) -> Result<Self, OpenError> {
+        let files = files::open(directory, random)?;
+        Self::start(files)
     }
 
     /// A store on any backends of redb: how crashes and failing disks are simulated. An empty one is
     /// initialised. A journal that has a length but no content keeps its length.
     pub(crate) fn open_backend(
-        backend: impl StorageBackend,
+        data: impl StorageBackend,
         journal: impl StorageBackend,
-        random: &dyn Random,
+        random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
-        let unusable = |source: io::Error| OpenError::Unusable(source.into());
-        let empty = backend.len().map_err(unusable)? == 0;
-        let disk = Disk::new(backend, None);
-        let database =
-            Contained::over(disk.clone()).map_err(|source| OpenError::Unusable(source.into()))?;
-        if empty {
-            write_header(&database).map_err(OpenError::Unusable)?;
-        }
-        let header =
-            Header::read(&*database).map_err(|source| OpenError::Unusable(source.into()))?;
-        check_format(header, || {
-            OpenError::Unusable("it has no header of ours".into())
-        })?;
-        let header = identify(&database, random).map_err(OpenError::Unusable)?;
-        match journal::whose(&journal, header.store).map_err(unusable)? {
-            Whose::Ours => {}
-            // There are no names, so that it may have been made by halves.
-            Whose::Nobodys if header.format == ALONE => {
-                journal::create(&journal, header.store).map_err(unusable)?;
-            }
-            _ => return Err(OpenError::Unusable("another journal".into())),
-        }
-        Self::start(database, disk, Box::new(journal), None)
+        Self::start(files::open_backend(data, journal, random)?)
     }
 
-    fn start(
-        database: Contained,
-        disk: Disk,
-        journal: Box<dyn StorageBackend>,
-        lock: Option<File>,
-    ) -> Result<Self, OpenError> {
+    fn start(files: Files) -> Result<Self, OpenError> {
+        let Files {
+            database,
+            disk,
+            mut journal,
+            journal_path,
+            lock,
+        } = files;
         let unusable = |error: redb::Error| OpenError::Unusable(Cause::of(&error).fault());
-        let mut journal = Journal::open(journal).map_err(|error| unusable(error.into()))?;
-        replay(&database, &mut journal, Revision(u64::MAX)).map_err(unusable)?;
+        let header = Header::read(&*database).map_err(unusable)?;
+        let replayed = match header {
+            Some(header) if header.format == ALONE => journal.blank().map_err(JournalError::from),
+            _ => replay(&database, &mut journal, Revision(u64::MAX)).map_err(unusable)?,
+        };
+        replayed.map_err(|error| files::unfit(&journal_path, error))?;
         let opened = Opened::new(database);
         let snapshot =
             RedbSnapshot::take(&opened).map_err(|error| OpenError::Unusable(error.into()))?;
@@ -325,13 +308,15 @@ impl Writer {
     /// Until the queue is closed and empty.
     fn run(mut self, mut orders: mpsc::Receiver<Order>, clock: &tokio::runtime::Runtime) {
         loop {
-            let first = match self.journal.is_empty() || self.trouble.is_some() {
+            let first = match !self.journal.wants_checkpoint() || self.trouble.is_some() {
                 true => orders.blocking_recv(),
                 false => {
                     let next = async { timeout(limits::IDLE, orders.recv()).await };
                     let Ok(first) = clock.block_on(next) else {
-                        // If it fails, that is told, and what was answered is in the journal.
-                        drop(self.checkpoint());
+                        if let Err(error) = self.checkpoint(JOURNALED) {
+                            // What was answered is in the journal.
+                            drop(self.give_up(&Cause::of(&error)));
+                        }
                         continue;
                     };
                     first
@@ -403,14 +388,6 @@ impl Writer {
                 }
                 true
             }
-            GroupFailure::Journal(_) => {
-                tracing::error!(
-                    error = %cause.text,
-                    "the storage could not be written: its journal failed; writes are tried again from time to time"
-                );
-                self.trouble_begins(cause.clone());
-                self.checkpoint().is_ok()
-            }
             GroupFailure::Commit { journaled, .. } => {
                 // Reads need it in any case, and it shows whether the commit is there.
                 let there = self.give_up(&cause);
@@ -428,25 +405,22 @@ impl Writer {
     }
 
     /// Makes redb durable as it is in memory, and begins the journal anew.
-    fn checkpoint(&mut self) -> Result<(), Cause> {
+    fn checkpoint(&mut self, format: u64) -> Result<(), redb::Error> {
         let opened = self.shared.database();
-        checkpoint(&opened.database, &mut self.journal, JOURNALED).map_err(|error| {
-            let cause = Cause::of(&error);
-            drop(opened);
-            drop(self.give_up(&cause));
-            cause
-        })
+        let transaction = contained(|| begin_in_memory(&opened.database))?;
+        checkpoint(transaction, &mut self.journal, format)
     }
 
-    /// Leaves a file that stands alone.
+    /// Leaves a file that stands alone, and a journal that is blank.
     fn close(mut self) {
-        let opened = self.shared.database();
-        if opened.gave_up.load(Ordering::Relaxed) {
+        if self.shared.database().gave_up.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = checkpoint(&opened.database, &mut self.journal, ALONE) {
+        if let Err(error) = self.checkpoint(ALONE) {
             let error = Cause::of(&error).text;
             tracing::error!(%error, "the data file could not be closed; the journal has what was written last");
+        } else if let Err(error) = self.journal.blank() {
+            tracing::warn!(%error, "the journal could not be cleared; the next start does that");
         }
     }
 
@@ -470,7 +444,8 @@ impl Writer {
         let told = self.shared.watchers.latest();
         let opened = (|| {
             let database = Contained::over(disk.clone())?;
-            replay(&database, &mut self.journal, told)?;
+            let replayed = replay(&database, &mut self.journal, told)?;
+            replayed.map_err(io::Error::other)?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
@@ -522,15 +497,13 @@ fn refuse(group: Vec<Job>, cause: &Cause) {
 enum GroupFailure {
     /// Nothing was written.
     Refused(redb::Error),
-    /// The journal has it or not, and redb has not.
-    Journal(redb::Error),
-    /// redb has it or not. If it was journaled, the journal has it until the next checkpoint.
+    /// redb has it or not. If it went to the journal, that may have it until the next checkpoint.
     Commit { error: redb::Error, journaled: bool },
 }
 
 impl GroupFailure {
     fn error(&self) -> &redb::Error {
-        let (Self::Refused(error) | Self::Journal(error) | Self::Commit { error, .. }) = self;
+        let (Self::Refused(error) | Self::Commit { error, .. }) = self;
         error
     }
 }
@@ -573,7 +546,7 @@ impl Cause {
 }
 
 /// Each batch of `group` in its order, in one redb transaction: its revision, or the record that stood in the
-/// way. Durable when this is done: in the journal or, if that has no room, with a checkpoint.
+/// way. Durable when this is done: in the journal or, if that has no room or fails, with a checkpoint.
 fn commit_group(
     database: &Database,
     journal: &mut Journal,
@@ -583,10 +556,7 @@ fn commit_group(
     let mut verdicts = Vec::with_capacity(group.len());
     // Until the commit, an error drops the transaction, and nothing of it is written.
     let transaction = contained(|| {
-        let transaction = match journaled {
-            true => begin_in_memory(database)?,
-            false => begin_checkpoint(database, journal, JOURNALED)?,
-        };
+        let transaction = begin_in_memory(database)?;
         {
             let mut header = transaction.open_table(HEADER)?;
             let mut records = transaction.open_table(RECORDS)?;
@@ -613,50 +583,58 @@ fn commit_group(
         drop(contained(|| transaction.abort()));
         return Ok(verdicts);
     };
-    if journaled {
-        let jobs = group.iter().zip(&verdicts);
-        let applied = jobs.filter_map(|(job, verdict)| verdict.is_ok().then_some(&job.batch));
-        if let Err(error) = journal.append(*first, applied) {
-            drop(contained(|| transaction.abort()));
-            return Err(GroupFailure::Journal(error.into()));
-        }
+    let jobs = group.iter().zip(&verdicts);
+    let applied = jobs.filter_map(|(job, verdict)| verdict.is_ok().then_some(&job.batch));
+    if journaled && append(journal, *first, applied) {
+        contained(|| Ok(transaction.commit()?))
+    } else {
+        checkpoint(transaction, journal, JOURNALED)
     }
-    contained(|| Ok(transaction.commit()?))
-        .map_err(|error| GroupFailure::Commit { error, journaled })?;
-    if !journaled {
-        journal.begin_next();
-    }
+    .map_err(|error| GroupFailure::Commit { error, journaled })?;
     Ok(verdicts)
 }
 
-/// Makes durable in the file what was committed in memory, and begins the journal anew.
-fn checkpoint(database: &Database, journal: &mut Journal, format: u64) -> Result<(), redb::Error> {
-    contained(|| Ok::<_, redb::Error>(begin_checkpoint(database, journal, format)?.commit()?))?;
-    journal.begin_next();
+/// Whether it is in the journal.
+fn append<'b>(
+    journal: &mut Journal,
+    first: Revision,
+    batches: impl Iterator<Item = &'b WriteBatch>,
+) -> bool {
+    let appended = journal.append(first, batches);
+    if let Err(error) = &appended {
+        tracing::error!(
+            %error,
+            "the journal could not be written; until a restart every commit goes to the data file at once, which is slower"
+        );
+    }
+    appended.is_ok()
+}
+
+/// Commits `transaction` durably, with all that was committed in memory, and begins the journal anew.
+fn checkpoint(
+    mut transaction: WriteTransaction,
+    journal: &mut Journal,
+    format: u64,
+) -> Result<(), redb::Error> {
+    let epoch = journal.draw_epoch()?;
+    contained(|| {
+        make_durable(&mut transaction)?;
+        {
+            let mut header = transaction.open_table(HEADER)?;
+            header.insert(HEADER_FORMAT, format)?;
+            header.insert(HEADER_EPOCH, epoch)?;
+        }
+        Ok::<_, redb::Error>(transaction.commit()?)
+    })?;
+    journal.begin(epoch);
     Ok(())
 }
 
-/// A transaction whose commit is durable, and voids what is in the journal.
-fn begin_checkpoint(
-    database: &Database,
-    journal: &Journal,
-    format: u64,
-) -> Result<WriteTransaction, redb::Error> {
-    let transaction = begin_durable(database)?;
-    {
-        let mut header = transaction.open_table(HEADER)?;
-        header.insert(HEADER_FORMAT, format)?;
-        header.insert(HEADER_EPOCH, journal.next_epoch())?;
-    }
-    Ok(transaction)
-}
-
-fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
-    let mut transaction = database.begin_write()?;
+fn make_durable(transaction: &mut WriteTransaction) -> Result<(), redb::Error> {
     transaction.set_durability(Durability::Immediate)?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
-    Ok(transaction)
+    Ok(())
 }
 
 fn begin_in_memory(database: &Database) -> Result<WriteTransaction, redb::Error> {
@@ -667,43 +645,36 @@ fn begin_in_memory(database: &Database) -> Result<WriteTransaction, redb::Error>
 
 /// Brings `database` from its last checkpoint to where the journal ends, but not beyond `until`. In memory: the
 /// next commit must be a checkpoint, and the journal takes no other.
-fn replay(database: &Database, journal: &mut Journal, until: Revision) -> Result<(), redb::Error> {
+fn replay(
+    database: &Database,
+    journal: &mut Journal,
+    until: Revision,
+) -> Result<Result<(), JournalError>, redb::Error> {
     let Some(header) = Header::read(database)? else {
         return Err(redb::Error::Corrupted("it has no header".to_owned()));
     };
     if header.format == ALONE {
-        journal.end(header.epoch);
-        return Ok(());
+        return Ok(Ok(()));
     }
-    let entries = journal.read(header.epoch)?;
+    let entries = match journal.read(header.epoch, header.revision) {
+        Ok(entries) => entries,
+        Err(error) => return Ok(Err(error)),
+    };
+    let known = entries.iter().take_while(|entry| entry.last() <= until);
     contained(|| {
         let transaction = begin_in_memory(database)?;
         {
             let mut records = transaction.open_table(RECORDS)?;
             let mut revision = header.revision;
-            for entry in entries {
-                // redb makes durable what it has in memory if it is closed without us.
-                if entry.last() <= revision {
-                    continue;
-                }
-                if entry.last() > until {
-                    break;
-                }
-                if entry.first.0 != revision.0 + 1 {
-                    return Err(
-                        journal::damaged("it does not go on where the data file ends").into(),
-                    );
-                }
-                for batch in &entry.batches {
-                    revision.0 += 1;
-                    apply(&mut records, batch, revision)?;
-                }
+            for batch in known.flat_map(|entry| &entry.batches) {
+                revision.0 += 1;
+                apply(&mut records, batch, revision)?;
             }
             transaction
                 .open_table(HEADER)?
                 .insert(HEADER_REVISION, revision.0)?;
         }
-        Ok(transaction.commit()?)
+        Ok(Ok(transaction.commit()?))
     })
 }
 
@@ -885,16 +856,15 @@ pub(super) fn check_format(
     }
 }
 
+/// Makes an empty store.
 pub(super) fn write_header(database: &Database) -> Result<(), Fault> {
-    let transaction = begin_durable(database)?;
-    {
+    write_durably(database, |transaction| {
         let mut header = transaction.open_table(HEADER)?;
         header.insert(HEADER_FORMAT, ALONE)?;
         header.insert(HEADER_REVISION, 0)?;
         transaction.open_table(RECORDS)?;
-    }
-    transaction.commit()?;
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The header, with an id of the store: the file has one before its journal does.
@@ -902,13 +872,36 @@ pub(super) fn identify(database: &Database, random: &dyn Random) -> Result<Heade
     let mut header = Header::read(database)?.ok_or("it has no header")?;
     while header.store == 0 {
         header.store = u64::from_be_bytes(*random::bytes(random)?);
-        let transaction = begin_durable(database)?;
-        transaction
-            .open_table(HEADER)?
-            .insert(HEADER_STORE, header.store)?;
-        transaction.commit()?;
+        write_durably(database, |transaction| {
+            let mut table = transaction.open_table(HEADER)?;
+            table.insert(HEADER_STORE, header.store)?;
+            Ok(())
+        })?;
     }
     Ok(header)
+}
+
+/// Goes on from the last checkpoint, without the journal.
+pub(super) fn stand_alone(database: &Database) -> Result<(), Fault> {
+    write_durably(database, |transaction| {
+        transaction
+            .open_table(HEADER)?
+            .insert(HEADER_FORMAT, ALONE)?;
+        Ok(())
+    })
+}
+
+fn write_durably(
+    database: &Database,
+    write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), Fault> {
+    contained(|| {
+        let mut transaction = database.begin_write()?;
+        make_durable(&mut transaction)?;
+        write(&transaction)?;
+        Ok::<_, redb::Error>(transaction.commit()?)
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -924,14 +917,14 @@ mod tests {
         let (file, journal) = (InMemoryBackend::new(), InMemoryBackend::new());
         // Some commits find it full.
         journal.set_len(64 << 10).unwrap();
-        RedbStore::open_backend(file, journal, &Counting::new()).unwrap()
+        RedbStore::open_backend(file, journal, Arc::new(Counting::new())).unwrap()
     }
 
     #[tokio::test]
     async fn it_is_a_store() {
         check_store(&store()).await;
         let directory = tempfile::tempdir().unwrap();
-        check_store(&RedbStore::open(directory.path(), &Counting::new()).unwrap()).await;
+        check_store(&RedbStore::open(directory.path(), Arc::new(Counting::new())).unwrap()).await;
     }
 
     proptest! {
@@ -946,7 +939,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        drop(RedbStore::open(directory.path(), &Counting::new()).unwrap());
+        drop(RedbStore::open(directory.path(), Arc::new(Counting::new())).unwrap());
         let database = Database::open(directory.path().join("coffer.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction
@@ -957,7 +950,7 @@ mod tests {
         transaction.commit().unwrap();
         drop(database);
         assert!(matches!(
-            RedbStore::open(directory.path(), &Counting::new()),
+            RedbStore::open(directory.path(), Arc::new(Counting::new())),
             Err(OpenError::NewerFormat { found: 3 })
         ));
     }
