@@ -9,6 +9,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::{Arc, mpsc};
@@ -166,10 +167,12 @@ fn look_in_this_process(
     for damage in damages(stored.images.of(file)).into_iter().skip(from) {
         let seen = look(&stored, file, damage)
             .unwrap_or_else(|error| panic!("{file:?}, {damage:?}: {error}"));
-        match seen == untouched {
-            true => println!("{LOOKED}unharmed"),
-            false => println!("{LOOKED}harmed"),
-        }
+        let seen = if seen == untouched {
+            "unharmed"
+        } else {
+            "harmed"
+        };
+        writeln!(io::stdout(), "{LOOKED}{seen}").expect("the parent reads");
     }
 }
 
@@ -217,7 +220,7 @@ impl Stored {
     /// The same, of files in a directory: they are looked at before they are opened for writing.
     pub(crate) fn look_in_a_directory(&self, file: File, damage: Damage) -> Result<Look, String> {
         self.look_through(file, damage, |images| async move {
-            let said = |error: std::io::Error| error.to_string();
+            let said = |error: io::Error| error.to_string();
             let directory = tempfile::tempdir().map_err(said)?;
             for (name, image) in [
                 ("coffer.redb", images.data),
