@@ -18,3 +18,4 @@ mod seal;
 mod tokens;
 mod vaultrs;
 mod wire;
+mod wrapping;

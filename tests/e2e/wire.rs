@@ -180,21 +180,6 @@ fn old_clients_find_system_data_at_the_top() {
 }
 
 #[test]
-fn wrapping_is_refused_rather_than_ignored() {
-    let (_vault, root) = TestVault::with_kv();
-    root.put("secret/data/app", json!({"data": {"password": "hunter2"}}));
-    let answer = root
-        .with_header("X-Vault-Wrap-TTL", "60")
-        .get("secret/data/app");
-    assert!(answer.status >= 400, "{answer:?}");
-    assert!(!answer.text.contains("hunter2"));
-    let bad = root
-        .with_header("X-Vault-Wrap-TTL", "-5")
-        .get("secret/data/app");
-    assert_eq!(bad.status, 400);
-}
-
-#[test]
 fn help_and_openapi_come_from_what_engines_say() {
     let (_vault, root) = TestVault::with_kv();
     let help = root.get("secret/data/app?help=1");

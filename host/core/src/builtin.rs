@@ -20,7 +20,7 @@ use host_logical::{Call, EngineError, EngineRequest, EngineResponse, Mount, Oper
 use crate::error::HandleError;
 use crate::mount::Described;
 use crate::policy::Acl;
-use crate::response::Auth;
+use crate::response::{Auth, Response};
 use crate::token::{Token, TokenHash};
 use crate::{ClientToken, Core};
 
@@ -84,6 +84,8 @@ pub(crate) struct Said {
     pub(crate) auth: Option<Auth>,
     /// An answer outside the envelope.
     pub(crate) bare: Option<Box<RawValue>>,
+    /// The whole answer, which is not wrapped again.
+    pub(crate) whole: Option<Response>,
     /// In this order.
     pub(crate) after_commit: Vec<AfterCommit>,
     sudo: bool,
@@ -113,6 +115,8 @@ pub(crate) struct NativeCall {
     pub(crate) token: Option<Token>,
     /// As it was sent, also where nobody looked at it.
     pub(crate) client_token: Option<ClientToken>,
+    /// Seconds for which the answer is to be wrapped.
+    pub(crate) wrap_ttl: Option<u64>,
     pub(crate) acl: Arc<Acl>,
     pub(crate) outcome: Outcome,
 }

@@ -21,15 +21,16 @@ use host_logical::{
 
 use crate::audit::Audited;
 use crate::authorize::{Authorized, Question};
-use crate::builtin::{AfterCommit, NativeCall, Outcome};
+use crate::builtin::{AfterCommit, Native, NativeCall, Outcome};
 use crate::error::HandleError;
 use crate::fields::{self, Coerced};
 use crate::mount::{Described, MountEntry, Serves};
 use crate::pattern::Found;
 use crate::policy::Acl;
-use crate::response::{Body, Envelope, Response};
+use crate::response::{Auth, Body, Envelope, Response};
 use crate::storage::{EngineStorage, chain, from_barrier, from_commit};
 use crate::token::Token;
+use crate::wrapping::{self, Sent};
 use crate::{Core, Request, limits, openapi};
 
 /// Serves `request`, as often as it takes to find nothing changed at its commit.
@@ -89,6 +90,15 @@ async fn attempt(
         .is_some_and(|route| route.has(PathTrait::Unauthenticated));
 
     let txn = core.barrier.begin().await.map_err(from_barrier)?;
+    if spent.is_none()
+        && let Some(route) = &route
+        && route.takes_a_wrapping_token()
+    {
+        // Clients are to hear that it is no good, and not that they may not do this.
+        let body = request.data.get("token").and_then(Value::as_str);
+        let sent = Sent::of(body, request.token.as_ref())?;
+        wrapping::find_unspent(core, &txn, sent).await?;
+    }
     let (token, acl) = match open_to_all {
         true => (None, None),
         false => {
@@ -209,6 +219,12 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Of the request or in its body: it is looked at before the request's own is.
+    fn takes_a_wrapping_token(&self) -> bool {
+        matches!(self.mount.serves, Serves::Native(Native::System))
+            && matches!(self.path, "wrapping/unwrap" | "wrapping/rewrap")
+    }
+
     fn has(&self, wanted: PathTrait) -> bool {
         self.description().is_some_and(|(path, _)| path.has(wanted))
     }
@@ -300,13 +316,6 @@ impl Core {
         if !path.serves(operation) {
             return refuse(Refusal::UnsupportedOperation);
         }
-        if request.wrap_ttl.is_some() {
-            return Err(HandleError::NotOffered(
-                "response wrapping is not offered by this server yet: \
-                 send the request without X-Vault-Wrap-TTL"
-                    .into(),
-            ));
-        }
         let mut opened = match call {
             Some(opened) => opened,
             None => {
@@ -325,13 +334,25 @@ impl Core {
             Err(EngineError::Host(source)) => return Err(recover(source)),
             Err(err) => return Err(route.failed(err)),
         };
-        let outcome = opened.outcome.take().map(Outcome::take).unwrap_or_default();
+        let said = opened.outcome.take().map(Outcome::take).unwrap_or_default();
         // As Vault: an answer that says nothing, or has a status of its own, stays as it was made.
         let says_something =
-            answer.data.is_some() || !answer.warnings.is_empty() || outcome.auth.is_some();
+            answer.data.is_some() || !answer.warnings.is_empty() || said.auth.is_some();
         if says_something && answer.status.is_none() {
             answer.warnings.extend(asked.warnings);
         }
+        let mut response = match said.whole {
+            Some(whole) => Some(whole),
+            None => {
+                let told = tell(&route, request, operation, answer, said.auth, said.bare)?;
+                match (told, request.wrap_ttl) {
+                    (Some(told), Some(ttl)) => {
+                        Some(wrapping::wrap(self, &txn, told, ttl, request.path.as_str()).await?)
+                    }
+                    (told, _) => told,
+                }
+            }
+        };
         // The wasmtime store goes now or later, but not before what it wrote is safe.
         txn.expect(&route.mount.stamp);
         let wrote = txn.has_writes();
@@ -341,30 +362,10 @@ impl Core {
             self.rotate_in_time().await;
         }
 
-        for effect in outcome.after_commit {
+        for effect in said.after_commit {
             self.run_after_commit(effect).await?;
         }
-        if let Some(bare) = outcome.bare {
-            let (request_id, body) = (request.id.clone(), Body::Bare(bare));
-            return Ok(Response {
-                request_id,
-                status: None,
-                headers: Vec::new(),
-                body,
-            });
-        }
-        let mut response = render(&route, request, operation, answer)?;
-        if let Some(auth) = outcome.auth {
-            let mut envelope = match response.body {
-                Body::Envelope(envelope) => envelope,
-                _ => Box::default(),
-            };
-            envelope.auth = Some(auth);
-            envelope.mount_type.clone_from(&route.mount.record.engine);
-            response.body = Body::Envelope(envelope);
-            response.status = None;
-        }
-        Ok(response)
+        response.take().ok_or_else(|| Refusal::NotFound.into())
     }
 
     /// A fresh call of the engine behind `route`, in `txn`.
@@ -385,6 +386,7 @@ impl Core {
                     txn: txn.clone(),
                     token,
                     client_token: request.token.clone(),
+                    wrap_ttl: request.wrap_ttl,
                     acl: acl.clone(),
                     outcome: outcome.clone(),
                 };
@@ -536,13 +538,46 @@ fn recover(source: Box<dyn std::error::Error + Send + Sync>) -> HandleError {
     }
 }
 
-/// Makes the answer of what an engine said.
+/// The answer of what was said; none if something was looked for, and nothing found.
+fn tell(
+    route: &Route<'_>,
+    request: &Request,
+    operation: Operation,
+    answer: EngineResponse,
+    auth: Option<Auth>,
+    bare: Option<Box<RawValue>>,
+) -> Result<Option<Response>, HandleError> {
+    if let Some(bare) = bare {
+        return Ok(Some(Response {
+            request_id: request.id.clone(),
+            status: None,
+            headers: Vec::new(),
+            body: Body::Bare(bare),
+        }));
+    }
+    let Some(mut response) = render(route, request, operation, answer)? else {
+        return Ok(None);
+    };
+    if let Some(auth) = auth {
+        let mut envelope = match response.body {
+            Body::Envelope(envelope) => envelope,
+            _ => Box::default(),
+        };
+        envelope.auth = Some(auth);
+        envelope.mount_type.clone_from(&route.mount.record.engine);
+        response.body = Body::Envelope(envelope);
+        response.status = None;
+    }
+    Ok(Some(response))
+}
+
+/// Makes the answer of what an engine said, as [`tell`] does.
 fn render(
     route: &Route<'_>,
     request: &Request,
     operation: Operation,
     mut answer: EngineResponse,
-) -> Result<Response, HandleError> {
+) -> Result<Option<Response>, HandleError> {
     let malformed = |what: &str| route.failed(EngineError::Malformed(what.into()));
     if answer.lease.is_some() {
         return Err(malformed("a lease, which this host does not keep yet"));
@@ -566,7 +601,7 @@ fn render(
         body,
     };
     if let Some(raw) = answer.raw {
-        return Ok(response(answer.status, Body::Raw(raw)));
+        return Ok(Some(response(answer.status, Body::Raw(raw))));
     }
     let data = match answer.data {
         Some(data) if !answer.secrets.is_empty() => {
@@ -583,12 +618,12 @@ fn render(
     let empty_list = operation == Operation::List && data.as_deref().is_some_and(has_empty_keys);
     let nothing = (data.is_none() || empty_list) && answer.warnings.is_empty();
     if nothing && answer.status.is_none() && reads {
-        return Err(Refusal::NotFound.into());
+        return Ok(None);
     }
     if nothing && data.is_none() {
-        return Ok(response(answer.status, Body::Empty));
+        return Ok(Some(response(answer.status, Body::Empty)));
     }
-    Ok(response(
+    Ok(Some(response(
         answer.status,
         Body::Envelope(Box::new(Envelope {
             lease_duration: answer.refresh_after.unwrap_or(0),
@@ -597,7 +632,7 @@ fn render(
             mount_type: route.mount.record.engine.clone(),
             ..Envelope::default()
         })),
-    ))
+    )))
 }
 
 /// A list that found nothing is a 404 to Vault's clients.

@@ -32,6 +32,7 @@ mod response;
 mod storage;
 mod token;
 mod ttl;
+mod wrapping;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ pub use duration::{DurationError, GoDuration};
 pub use error::HandleError;
 pub use operate::{Initialize, Initialized, SealError, SealView};
 pub use request::{ClientToken, Request};
-pub use response::{Auth, Body, Envelope, Response};
+pub use response::{Auth, Body, Envelope, Response, TokenType, WrapInfo};
 
 use cache::Cache;
 use finish::Finish;

@@ -110,10 +110,6 @@ path "identity/oidc/provider/+/authorize" {
 "#;
 
 /// What the policy `response-wrapping` says: the one policy of a wrapping token, given to no other.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "wrapping tokens come with wrapping")
-)]
 pub(crate) const RESPONSE_WRAPPING_POLICY_TEXT: &str = r#"path "cubbyhole/response" {
   capabilities = ["create", "read"]
 }

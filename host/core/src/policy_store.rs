@@ -4,7 +4,7 @@
 use host_barrier::{Transaction, View};
 
 use crate::error::HandleError;
-use crate::policy::{DEFAULT_POLICY_TEXT, Policy, PolicyName};
+use crate::policy::{DEFAULT_POLICY_TEXT, Policy, PolicyName, RESPONSE_WRAPPING_POLICY_TEXT};
 use crate::storage::{self, chain, from_view, parse_json, to_json};
 
 /// The record that moves with every change of a policy.
@@ -16,6 +16,9 @@ pub(crate) async fn read(
     txn: &Transaction,
     name: &PolicyName,
 ) -> Result<Option<String>, HandleError> {
+    if name.as_str() == PolicyName::RESPONSE_WRAPPING {
+        return Ok(Some(RESPONSE_WRAPPING_POLICY_TEXT.to_owned()));
+    }
     let system = storage::system(txn).await?;
     match system.get(&key(name)).await.map_err(from_view)? {
         Some(text) => String::from_utf8(text.to_vec())

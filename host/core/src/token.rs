@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::policy::PolicyName;
-use crate::response::Auth;
+use crate::response::{Auth, TokenType};
 use crate::ttl::{self, Bounds};
 
 pub(crate) use store::{NewToken, TokenStore, cubbyhole_prefix};
@@ -125,7 +125,7 @@ impl TokenRecord {
             lease_duration: self.ttl(now_millis),
             renewable: self.renewable,
             entity_id: String::new(),
-            token_type: "service",
+            token_type: TokenType::Service,
             orphan: self.parent.is_none(),
             num_uses: u32::try_from(self.num_uses).unwrap_or(0),
         }

@@ -1,5 +1,6 @@
 //! What is asked of an engine.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -49,7 +50,8 @@ impl Operation {
 }
 
 /// A random UUID that names one request in the answer, the log and the audit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct RequestId(String);
 
 impl RequestId {

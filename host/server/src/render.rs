@@ -90,10 +90,19 @@ fn envelope_body(envelope: &host_core::Envelope, id: &RequestId, injected: bool)
         lease_duration: auth.lease_duration,
         renewable: auth.renewable,
         entity_id: &auth.entity_id,
-        token_type: auth.token_type,
+        token_type: auth.token_type.as_str(),
         orphan: auth.orphan,
         mfa_requirement: None,
         num_uses: auth.num_uses,
+    });
+    let creation_time = envelope.wrap_info.as_ref().map(|info| info.creation_time());
+    let wrap_info = envelope.wrap_info.as_ref().map(|info| wire::WrapInfo {
+        token: &info.token,
+        accessor: &info.accessor,
+        ttl: info.ttl,
+        creation_time: creation_time.as_deref().unwrap_or_default(),
+        creation_path: &info.creation_path,
+        wrapped_accessor: info.wrapped_accessor.as_deref(),
     });
     let envelope = wire::Envelope {
         request_id: id.as_str(),
@@ -101,7 +110,7 @@ fn envelope_body(envelope: &host_core::Envelope, id: &RequestId, injected: bool)
         renewable: envelope.renewable,
         lease_duration: envelope.lease_duration,
         data: envelope.data.as_deref(),
-        wrap_info: None,
+        wrap_info,
         warnings: (!envelope.warnings.is_empty()).then_some(&envelope.warnings),
         auth,
         mount_type: &envelope.mount_type,
@@ -782,7 +791,7 @@ mod tests {
             lease_duration: 2_764_800,
             renewable: true,
             entity_id: String::new(),
-            token_type: "service",
+            token_type: host_core::TokenType::Service,
             orphan: false,
             num_uses: 0,
         };

@@ -7,6 +7,7 @@ mod mounts;
 mod policies;
 mod tools;
 mod ui;
+mod wrapping;
 
 use serde_json::json;
 
@@ -48,6 +49,7 @@ pub(super) fn description() -> Description {
     paths.extend(policies::paths());
     paths.extend(tools::paths());
     paths.extend(ui::paths());
+    paths.extend(wrapping::paths());
     engine(
         "system",
         EngineKind::Secrets,
@@ -87,6 +89,7 @@ pub(super) async fn handle(
         _ if mounts::serves(pattern) => mounts::handle(call, pattern, request).await,
         _ if policies::serves(pattern) => policies::handle(call, pattern, request).await,
         _ if tools::serves(pattern) => tools::handle(call, pattern, request),
+        _ if wrapping::serves(pattern) => wrapping::handle(call, pattern, request).await,
         _ => ui::handle(call, pattern, request).await,
     }
 }

@@ -3,7 +3,8 @@
 //! - `token/id/<hash>`: the token's record,
 //! - `token/accessor/<accessor>`: the hash of its token,
 //! - `token/parent/<hash>/<hash of child>`: who is whose child,
-//! - `cubbyhole/<hash>/...`: what only this token can read.
+//! - `cubbyhole/<hash>/...`: what only this token can read,
+//! - `wrapped/<hash>`: the answer that this token was made for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,6 +19,7 @@ use crate::error::HandleError;
 use crate::limits;
 use crate::random;
 use crate::storage::{self, from_barrier, from_commit, from_view, parse_json, to_json};
+use crate::wrapping;
 
 /// Finds, makes, renews and revokes tokens.
 #[derive(Clone)]
@@ -368,6 +370,10 @@ impl TokenStore {
                 .await
                 .map_err(from_view)?;
         }
+        system
+            .delete(&wrapping::key(hash))
+            .await
+            .map_err(from_view)?;
         system
             .delete(&accessor_key(&record.accessor))
             .await
