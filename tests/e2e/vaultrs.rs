@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use rustify::errors::ClientError::ServerResponseError;
 use serde_json::{Value, json};
 use vaultrs::api::kv2::requests::{
-    SetConfigurationRequest, SetSecretMetadataRequest, SetSecretRequestOptions,
+    ReadSecretRequest, SetConfigurationRequest, SetSecretMetadataRequest, SetSecretRequestOptions,
 };
 use vaultrs::api::sys::requests::{EnableEngineDataConfigBuilder, EnableEngineRequest};
 use vaultrs::api::token::requests::{CreateOrphanTokenRequest, CreateTokenRequest};
@@ -638,4 +638,31 @@ async fn a_new_server_is_initialised_unsealed_used_and_sealed() {
     unseal(&client, &made.keys_base64[2]).await;
     let read: Value = kv2::read(&client, "secret", "app").await.expect("read");
     assert_eq!(read, json!({"kept": "while sealed"}));
+}
+
+#[tokio::test]
+async fn what_is_wrapped_is_looked_up_and_unwrapped_once() {
+    let (_vault, client) = with_kv().await;
+    let value = HashMap::from([("password", "hunter2")]);
+    kv2::set(&client, "secret", "app", &value)
+        .await
+        .expect("put");
+    let read = ReadSecretRequest::builder()
+        .mount("secret")
+        .path("app")
+        .build();
+    let wrapped = vaultrs::api::wrap(&client, read.expect("a request"))
+        .await
+        .expect("wrapped");
+    // vaultrs asks for ten minutes.
+    assert_eq!(wrapped.info.ttl, 600);
+    let looked = wrapped.lookup(&client).await.expect("looked up");
+    assert_eq!(looked.creation_path, "secret/data/app");
+    let inner = wrapped.unwrap(&client).await.expect("unwrapped");
+    assert_eq!(inner.data["password"], "hunter2");
+    let gone = wrapped.lookup(&client).await;
+    assert!(
+        matches!(gone, Err(ClientError::WrapInvalidError)),
+        "{gone:?}"
+    );
 }
