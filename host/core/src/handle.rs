@@ -62,7 +62,11 @@ pub(crate) async fn handle(core: Arc<Core>, request: Request) -> Result<Response
     // The use that this request spent was its token's last: now it goes, with all that is its.
     if let Some(token) = spent.filter(|token: &Token| token.record.is_spent()) {
         // Spent it is refused whether or not its record is gone, as after a request that sealed.
-        if let Err(err) = core.tokens.revoke_tree(&token.hash).await {
+        if let Err(err) = core
+            .tokens
+            .revoke_tree(&token.hash, core.clock.now_millis())
+            .await
+        {
             tracing::warn!(error = %chain(&err), "the records of a spent token are left");
         }
     }
@@ -282,7 +286,7 @@ impl Core {
         let found = self.tokens.in_force(txn, sent.expose(), now).await?;
         let mut token = found.ok_or(HandleError::InvalidToken)?;
         if spent.is_none() && token.record.num_uses != 0 {
-            self.tokens.spend(&token.hash).await?;
+            self.tokens.spend(&token.hash, now).await?;
             token.record.num_uses = match token.record.num_uses {
                 1 => -1,
                 left => left - 1,
@@ -510,7 +514,10 @@ impl Core {
                 });
                 Ok(())
             }
-            AfterCommit::Revoke(hash) => self.tokens.revoke_tree(&hash).await,
+            AfterCommit::Revoke(hash) => {
+                let now = self.clock.now_millis();
+                self.tokens.revoke_tree(&hash, now).await
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod cache;
 mod clock;
 mod duration;
 mod error;
+mod expiry;
 mod fields;
 mod finish;
 mod handle;
@@ -37,9 +38,10 @@ mod wrapping;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
+use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
 use host_barrier::{Barrier, Random, StaticKey};
@@ -127,6 +129,8 @@ pub struct Core {
     writes: AtomicU64,
     /// Held by whoever moves the seal.
     seal_turn: tokio::sync::Mutex<()>,
+    /// Ends what expires, while unsealed.
+    expiry: Mutex<Option<AbortHandle>>,
 }
 
 impl Core {
@@ -146,6 +150,7 @@ impl Core {
             audit: audit::Broker,
             writes: AtomicU64::new(0),
             seal_turn: tokio::sync::Mutex::default(),
+            expiry: Mutex::default(),
             tickets: (0..limits::TICKETS)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),

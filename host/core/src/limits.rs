@@ -41,6 +41,16 @@ pub(crate) const MAX_CACHED_ACLS: usize = 1024;
 /// Tokens revoked in one transaction, so that a large family fits the write set.
 pub(crate) const REVOKE_BATCH: usize = 256;
 
+/// Between two looks at what has expired: what ends is gone within about a second.
+pub(crate) const EXPIRY_TICK: Duration = Duration::from_secs(1);
+
+/// Tokens that are ended in one commit: a few milliseconds, so that others get in between.
+pub(crate) const EXPIRY_BATCH: usize = 64;
+
+/// A revocation, or a request that spent its token's last use, is done long before; if it is not, it was
+/// interrupted, and the loop goes on with it.
+pub(crate) const INTERRUPTED_AFTER_MILLIS: u64 = 5 * 60 * 1000;
+
 /// Records of cubbyholes removed in one transaction, beside those of the tokens: at some 1.5 KiB
 /// for the longest of names they fit the write set.
 pub(crate) const REVOKE_RECORDS: usize = 4096;

@@ -1,8 +1,9 @@
 //! Opening and closing: what an operator does before there is a token.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
+use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
 use host_barrier::{
@@ -14,7 +15,7 @@ use crate::error::HandleError;
 use crate::policy::PolicyName;
 use crate::storage::{self, chain, from_barrier, from_commit, from_view, parse_json, to_json};
 use crate::token::NewToken;
-use crate::{Core, SealKind, limits, mount, policy_store, random};
+use crate::{Core, SealKind, expiry, limits, mount, policy_store, random};
 
 const CLUSTER: &str = "cluster";
 
@@ -179,7 +180,7 @@ impl Core {
             .map_err(|err| SealError::Internal(Box::new(err)))?
     }
 
-    async fn make_all(&self, wanted: Initialize) -> Result<Initialized, SealError> {
+    async fn make_all(self: &Arc<Self>, wanted: Initialize) -> Result<Initialized, SealError> {
         let made = self.make_keys(wanted).await?;
         match (&self.settings.seal, wanted.unseal) {
             (SealKind::Shamir, Some((_, threshold))) => {
@@ -279,7 +280,7 @@ impl Core {
             .await
     }
 
-    async fn open_with_static_key(&self) -> Result<(), SealError> {
+    async fn open_with_static_key(self: &Arc<Self>) -> Result<(), SealError> {
         let SealKind::Static(key) = &self.settings.seal else {
             return Ok(());
         };
@@ -298,6 +299,7 @@ impl Core {
     }
 
     async fn close(&self) -> Result<(), HandleError> {
+        self.set_expiry(None);
         self.barrier.seal().await.map_err(from_barrier)?;
         self.cache.clear();
         self.tokens.close();
@@ -362,15 +364,25 @@ impl Core {
     }
 
     /// What follows when the barrier opens. If it fails, the barrier is closed again.
-    async fn opened(&self) -> Result<(), SealError> {
+    async fn opened(self: &Arc<Self>) -> Result<(), SealError> {
         let result = self.open_up().await;
         if let Err(err) = &result {
             tracing::error!(error = %chain(err), "unsealed, but not able to serve: sealing again");
             self.close().await?;
         } else {
+            let run = tokio::spawn(expiry::run(Arc::downgrade(self)));
+            self.set_expiry(Some(run.abort_handle()));
             tracing::info!("unsealed");
         }
         Ok(result?)
+    }
+
+    /// In place of the loop that runs.
+    fn set_expiry(&self, run: Option<AbortHandle>) {
+        let mut expiry = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = std::mem::replace(&mut *expiry, run) {
+            before.abort();
+        }
     }
 
     async fn open_up(&self) -> Result<(), HandleError> {

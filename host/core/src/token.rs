@@ -33,6 +33,11 @@ pub(crate) const TOKEN_CHARACTERS: usize = 24;
 pub(crate) struct TokenHash(String);
 
 impl TokenHash {
+    /// The hash of which `name` is the text.
+    pub(crate) fn from_name(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The hash as text, fit for a storage key.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -70,6 +75,9 @@ pub(crate) struct TokenRecord {
     pub(crate) parent: Option<TokenHash>,
     /// When it was last renewed.
     pub(crate) last_renewal_millis: Option<u64>,
+    /// When the host looks after it by itself: its entry in the index of `expiry.rs`.
+    #[serde(default)]
+    pub(crate) due_millis: Option<u64>,
 }
 
 /// A token in use.

@@ -537,7 +537,7 @@ async fn renew(
     };
     token.record.expires_millis = Some(ttl::moment(now, granted.ttl));
     token.record.last_renewal_millis = Some(now);
-    call.core.tokens.update(&call.txn, &token).await?;
+    call.core.tokens.update(&call.txn, &mut token).await?;
     let auth = token.record.auth(text, now);
     call.say(|said| said.auth = Some(auth));
     warned(capped(granted).into_iter().collect())

@@ -4,7 +4,8 @@
 //! - `token/accessor/<accessor>`: the hash of its token,
 //! - `token/parent/<hash>/<hash of child>`: who is whose child,
 //! - `cubbyhole/<hash>/...`: what only this token can read,
-//! - `wrapped/<hash>`: the answer that this token was made for.
+//! - `wrapped/<hash>`: the answer that this token was made for,
+//! - an entry in the index of what ends (`expiry.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,6 +17,7 @@ use host_barrier::{Barrier, Random, Transaction, View};
 
 use super::{TOKEN_CHARACTERS, TOKEN_PREFIX, Token, TokenHash, TokenRecord};
 use crate::error::HandleError;
+use crate::expiry::{self, DueToken};
 use crate::limits;
 use crate::random;
 use crate::storage::{self, from_barrier, from_commit, from_view, parse_json, to_json};
@@ -200,7 +202,7 @@ impl TokenStore {
             ));
         }
         let accessor = random::base62(&*self.random, TOKEN_CHARACTERS)?.to_string();
-        let record = TokenRecord {
+        let mut record = TokenRecord {
             accessor,
             policies: new.policies,
             path: new.path,
@@ -215,6 +217,7 @@ impl TokenStore {
             renewable: new.renewable,
             parent: new.parent,
             last_renewal_millis: None,
+            due_millis: None,
         };
         let ancestors = self.ancestors(txn, &record, now_millis).await?;
         if ancestors.ok_or(HandleError::InvalidToken)? > limits::MAX_TOKEN_ANCESTORS {
@@ -224,7 +227,8 @@ impl TokenStore {
             )));
         }
         let system = storage::system(txn).await?;
-        write_record(&system, &hash, &record).await?;
+        let end = record.expires_millis;
+        write_record_due(&system, &hash, &mut record, end).await?;
         let accessor_key = accessor_key(&record.accessor);
         system
             .put(&accessor_key, &to_json(&hash)?)
@@ -240,12 +244,18 @@ impl TokenStore {
     }
 
     /// Writes a changed record in `txn`.
-    pub(crate) async fn update(&self, txn: &Transaction, token: &Token) -> Result<(), HandleError> {
-        write_record(&storage::system(txn).await?, &token.hash, &token.record).await
+    pub(crate) async fn update(
+        &self,
+        txn: &Transaction,
+        token: &mut Token,
+    ) -> Result<(), HandleError> {
+        let system = storage::system(txn).await?;
+        let end = token.record.expires_millis;
+        write_record_due(&system, &token.hash, &mut token.record, end).await
     }
 
     /// Spends one use, durably. Of many at once on the last use, one comes through.
-    pub(crate) async fn spend(&self, hash: &TokenHash) -> Result<(), HandleError> {
+    pub(crate) async fn spend(&self, hash: &TokenHash, now_millis: u64) -> Result<(), HandleError> {
         self.in_commits(|txn| async move {
             let mut record = match self.find(&txn, hash).await? {
                 Some(record) if !record.is_spent() => record,
@@ -256,15 +266,25 @@ impl TokenStore {
                 1 => -1,
                 left => left - 1,
             };
-            write_record(&storage::system(&txn).await?, hash, &record).await
+            let due = match (record.is_spent(), record.due_millis) {
+                // After its last request: that is still to come.
+                (true, due) => Some(due.unwrap_or(u64::MAX).min(interrupted(now_millis))),
+                (false, due) => due,
+            };
+            let system = storage::system(&txn).await?;
+            write_record_due(&system, hash, &mut record, due).await
         })
         .await
     }
 
     /// Revokes a token and all that came of it. It is out of force with the first commit, and so are
     /// its descendants, since they ask for their ancestors; their records go in as many as it takes.
-    pub(crate) async fn revoke_tree(&self, root: &TokenHash) -> Result<(), HandleError> {
-        if !self.put_out_of_force(root).await? {
+    pub(crate) async fn revoke_tree(
+        &self,
+        root: &TokenHash,
+        now_millis: u64,
+    ) -> Result<(), HandleError> {
+        if !self.put_out_of_force(root, now_millis).await? {
             return Ok(());
         }
         // From here on nobody can add to the family: who makes a child has read its ancestors.
@@ -291,7 +311,11 @@ impl TokenStore {
 
     /// Ends a token from this commit on. It is not checked against what others do with the token:
     /// a busy one must not be able to keep itself from being revoked. Says whether there was one.
-    async fn put_out_of_force(&self, hash: &TokenHash) -> Result<bool, HandleError> {
+    async fn put_out_of_force(
+        &self,
+        hash: &TokenHash,
+        now_millis: u64,
+    ) -> Result<bool, HandleError> {
         self.in_commits(|txn| async move {
             txn.uncheck_reads();
             let Some(mut record) = self.find(&txn, hash).await? else {
@@ -299,11 +323,38 @@ impl TokenStore {
             };
             if record.expires_millis != Some(0) {
                 record.expires_millis = Some(0);
-                write_record(&storage::system(&txn).await?, hash, &record).await?;
+                let system = storage::system(&txn).await?;
+                let due = Some(interrupted(now_millis));
+                write_record_due(&system, hash, &mut record, due).await?;
             }
             Ok(true)
         })
         .await
+    }
+
+    /// Takes away tokens that have come due, with all that came of them. Their entries are gone in any case.
+    pub(crate) async fn end(&self, due: &[DueToken], now_millis: u64) -> Result<(), HandleError> {
+        let done = self.in_commits(|txn| async move {
+            let system = storage::system(&txn).await?;
+            let mut families = Vec::new();
+            let mut room = limits::REVOKE_RECORDS;
+            for entry in due {
+                match self.find(&txn, entry.hash()).await? {
+                    Some(record) if entry.is_entry_of(record.due_millis) => {
+                        let is_alone = children(&system, entry.hash()).await?.is_empty();
+                        if !is_alone || !self.remove(&system, entry.hash(), &mut room).await? {
+                            families.push(entry.hash().clone());
+                        }
+                    }
+                    _ => entry.forget(&system).await?,
+                }
+            }
+            Ok(families)
+        });
+        for root in &done.await? {
+            self.revoke_tree(root, now_millis).await?;
+        }
+        Ok(())
     }
 
     /// A token and its descendants, each after the one that made it.
@@ -370,6 +421,7 @@ impl TokenStore {
                 .await
                 .map_err(from_view)?;
         }
+        expiry::move_token(system, hash, record.due_millis, None).await?;
         system
             .delete(&wrapping::key(hash))
             .await
@@ -416,6 +468,23 @@ async fn children(system: &View, parent: &TokenHash) -> Result<Vec<TokenHash>, H
     let prefix = format!("token/parent/{}/", parent.as_str());
     let keys = storage::list_all(system, &prefix).await?;
     Ok(keys.into_iter().map(TokenHash).collect())
+}
+
+/// Writes a record that is due at `due_millis`, and its entry in the index.
+async fn write_record_due(
+    system: &View,
+    hash: &TokenHash,
+    record: &mut TokenRecord,
+    due_millis: Option<u64>,
+) -> Result<(), HandleError> {
+    let before = std::mem::replace(&mut record.due_millis, due_millis);
+    expiry::move_token(system, hash, before, due_millis).await?;
+    write_record(system, hash, record).await
+}
+
+/// When what is begun now, and not done, was interrupted.
+fn interrupted(now_millis: u64) -> u64 {
+    now_millis.saturating_add(limits::INTERRUPTED_AFTER_MILLIS)
 }
 
 async fn write_record(
