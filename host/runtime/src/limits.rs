@@ -59,6 +59,11 @@ pub(crate) const WASM_STACK_BYTES: usize = 512 * KIB;
 pub(crate) const ASYNC_STACK_BYTES: usize = 2 * MIB;
 /// How often a guest is looked at while it computes, and the longest it holds a worker thread.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// Computing time after which a call leaves the server's threads. One tick: nothing shorter is looked
+/// at, and small engines answer in a hundredth of it.
+pub(crate) const LANE_AFTER: Duration = EPOCH_TICK;
+/// How far the threads of long calls stand behind the server's: a tenth of the weight.
+pub(crate) const LANE_NICE: i32 = 10;
 /// What a guest may hand to the host in one crossing. A reply of 16 MiB with its lists and texts has
 /// to pass; without this the host would copy 128 MiB before it can refuse (CVE-2026-27204).
 pub(crate) const HOSTCALL_FUEL: usize = 32 * MIB;

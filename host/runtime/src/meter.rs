@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,14 +21,31 @@ use crate::limits;
 pub(crate) struct Meter {
     host_calls_left: u32,
     deadline: Instant,
-    compute_left: Duration,
+    compute: Duration,
+    computed: Duration,
     opened: Instant,
-    /// When the guest last began to run, in microseconds after `opened`. Shared with the future that
-    /// gives its thread away for a turn.
-    running_since: Arc<AtomicU64>,
+    turns: Arc<Turns>,
     /// Spent in host functions since then.
     waited: Duration,
     ended: Option<EngineError>,
+}
+
+/// What is known of a guest's turns to those who drive it while it runs.
+pub(crate) struct Turns {
+    /// When the last one began, in microseconds after the call was opened.
+    since: AtomicU64,
+    long: AtomicBool,
+}
+
+impl Turns {
+    /// Whether the guest has computed for so long, all turns together, that it belongs in the lane.
+    pub(crate) fn are_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self, opened: Instant) {
+        self.since.store(micros_since(opened), Ordering::Relaxed);
+    }
 }
 
 impl Meter {
@@ -37,9 +54,13 @@ impl Meter {
         Self {
             host_calls_left: limits::HOST_CALLS,
             deadline: opened + granted.wall,
-            compute_left: granted.compute,
+            compute: granted.compute,
+            computed: Duration::ZERO,
             opened,
-            running_since: Arc::new(AtomicU64::new(micros_since(opened))),
+            turns: Arc::new(Turns {
+                since: AtomicU64::new(micros_since(opened)),
+                long: AtomicBool::new(false),
+            }),
             waited: Duration::ZERO,
             ended: None,
         }
@@ -47,9 +68,12 @@ impl Meter {
 
     /// The guest runs from here. It may have lain idle since its last export returned.
     pub(crate) fn resume(&mut self) {
-        self.running_since
-            .store(micros_since(self.opened), Ordering::Relaxed);
+        self.turns.begin(self.opened);
         self.waited = Duration::ZERO;
+    }
+
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Counts one call to the host.
@@ -97,12 +121,12 @@ impl Meter {
     /// A tick of the epoch while the guest computes: ends it, or lets others have the thread.
     pub(crate) fn tick(&mut self) -> UpdateDeadline {
         let now = Instant::now();
-        let since = self.opened + Duration::from_micros(self.running_since.load(Ordering::Relaxed));
+        let since = self.opened + Duration::from_micros(self.turns.since.load(Ordering::Relaxed));
         let computed = now
             .saturating_duration_since(since)
             .saturating_sub(std::mem::take(&mut self.waited));
-        self.compute_left = self.compute_left.saturating_sub(computed);
-        if self.compute_left.is_zero() {
+        self.computed = self.computed.saturating_add(computed);
+        if self.computed >= self.compute {
             self.end(EngineError::OverLimit("out of computing time".to_owned()));
             return UpdateDeadline::Interrupt;
         }
@@ -110,10 +134,13 @@ impl Meter {
             self.end(past_deadline());
             return UpdateDeadline::Interrupt;
         }
-        let (opened, running_since) = (self.opened, Arc::clone(&self.running_since));
+        if self.computed >= limits::LANE_AFTER {
+            self.turns.long.store(true, Ordering::Relaxed);
+        }
+        let (opened, turns) = (self.opened, Arc::clone(&self.turns));
         let turn = async move {
             tokio::task::yield_now().await;
-            running_since.store(micros_since(opened), Ordering::Relaxed);
+            turns.begin(opened);
         };
         UpdateDeadline::YieldCustom(1, Box::pin(turn))
     }
@@ -161,6 +188,26 @@ mod tests {
             ended.as_deref(),
             Some("engine ran over a limit: out of computing time")
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_long_by_what_it_computed_and_not_by_the_ticks_that_it_saw() {
+        let mut meter = meter(1000, 1000);
+        for _ in 0..3 {
+            meter.resume();
+            tokio::time::advance(Duration::from_millis(3)).await;
+            assert!(goes_on(&mut meter));
+            assert!(!meter.turns().are_long());
+        }
+        let nap = tokio::time::sleep(Duration::from_millis(500));
+        meter.resume();
+        meter.wait(nap).await.unwrap();
+        assert!(goes_on(&mut meter));
+        assert!(!meter.turns().are_long());
+        meter.resume();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(goes_on(&mut meter));
+        assert!(meter.turns().are_long());
     }
 
     #[tokio::test(start_paused = true)]

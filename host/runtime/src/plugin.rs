@@ -20,6 +20,7 @@ use crate::describe;
 use crate::engine::{Ticker, new_engine};
 use crate::imports;
 use crate::instance::{CallState, Instance, InstanceCall, Room};
+use crate::lane::Lane;
 use crate::limits;
 use crate::outcome;
 
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// All that were admitted and are still in use, in the catalog or on a mount.
     pub(crate) plugins: Mutex<Vec<Weak<Plugin>>>,
     pub(crate) ticker: Ticker,
+    pub(crate) lane: Arc<Lane>,
     pub(crate) room_wait: Duration,
 }
 
@@ -89,6 +91,7 @@ pub(crate) struct Prepared {
     pub(crate) backend: BackendExports,
     all_of_backend: backend::GuestIndices,
     metadata: metadata::GuestIndices,
+    pub(crate) lane: Arc<Lane>,
     /// As many as the pool has places.
     room: Arc<Semaphore>,
 }
@@ -194,11 +197,16 @@ impl Plugin {
                 outcome::not_loaded("does not export `backend` as it should", &error)
             })?;
 
-        let mut store = instance.begin()?;
-        store.data_mut().read_only = true;
+        let mut guest = instance.begin()?;
+        guest.store.data_mut().read_only = true;
         let options_sent: Vec<_> = options.clone().into_iter().collect();
-        let result = metadata.call_describe(&mut store, &options_sent).await;
-        let (described, _) = instance.end(store, result)?;
+        let work = async move {
+            let result = metadata
+                .call_describe(&mut guest.store, &options_sent)
+                .await;
+            guest.end(result)
+        };
+        let (described, _) = instance.run(&prepared.lane, work).await?;
         let description = Arc::new(describe::description(self.kind, described)?);
 
         let mut known = self.descriptions();
@@ -270,6 +278,7 @@ impl Plugin {
             backend,
             all_of_backend,
             metadata,
+            lane: Arc::clone(&self.shared.lane),
             room: Arc::new(Semaphore::new(
                 (limits::INSTANCES_PER_PLUGIN / memories).max(1) as usize,
             )),
