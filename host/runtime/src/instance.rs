@@ -21,7 +21,7 @@ use crate::convert;
 use crate::imports::{AmbientImports, LogBudget, LogImports, SecretsImports, StorageImports, Wasi};
 use crate::lane::Lane;
 use crate::limits;
-use crate::meter::{Meter, Turns};
+use crate::meter::{Habit, Meter, Turns};
 use crate::outcome;
 use crate::plugin::Prepared;
 
@@ -63,8 +63,9 @@ impl Instance {
         imports: Imports,
         opened: Instant,
         room: Room,
+        habit: Habit,
     ) -> Result<Self, EngineError> {
-        let mut store = Store::new(&prepared.engine, CallState::new(imports, opened));
+        let mut store = Store::new(&prepared.engine, CallState::new(imports, opened, habit));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_FUEL);
         store.set_max_component_handles(limits::HANDLES);
@@ -154,9 +155,10 @@ impl InstanceCall {
         imports: Imports,
         opened: Instant,
         room: Room,
+        habit: Habit,
     ) -> Result<Self, EngineError> {
         Ok(Self {
-            instance: Instance::open(prepared, imports, opened, room).await?,
+            instance: Instance::open(prepared, imports, opened, room, habit).await?,
             prepared: prepared.clone(),
         })
     }
@@ -226,12 +228,12 @@ pub(crate) struct CallState {
 }
 
 impl CallState {
-    fn new(imports: Imports, opened: Instant) -> Self {
+    fn new(imports: Imports, opened: Instant, habit: Habit) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::HANDLES);
         Self {
             table,
-            meter: Meter::new(opened, imports.limits),
+            meter: Meter::new(opened, imports.limits, habit),
             memory: MemoryLimit::new(imports.limits.memory_bytes),
             read_only: false,
             wasi: None,

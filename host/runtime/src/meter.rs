@@ -25,10 +25,16 @@ pub(crate) struct Meter {
     computed: Duration,
     opened: Instant,
     turns: Arc<Turns>,
+    habit: Habit,
     /// Spent in host functions since then.
     waited: Duration,
     ended: Option<EngineError>,
 }
+
+/// Whether a mount's last call computed for long. The next is likely to, and begins in the lane: a
+/// mount that does nothing but compute takes its tick of the server's threads once, not at each call.
+#[derive(Clone, Default)]
+pub(crate) struct Habit(Arc<AtomicBool>);
 
 /// What is known of a guest's turns to those who drive it while it runs.
 pub(crate) struct Turns {
@@ -38,7 +44,8 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// Whether the guest has computed for so long, all turns together, that it belongs in the lane.
+    /// Whether the guest belongs in the lane: by what it has computed, all turns together, or by what
+    /// the call before it did.
     pub(crate) fn are_long(&self) -> bool {
         self.long.load(Ordering::Relaxed)
     }
@@ -50,7 +57,7 @@ impl Turns {
 
 impl Meter {
     /// `opened` is when the call was asked for; it may have waited for room since.
-    pub(crate) fn new(opened: Instant, granted: CallLimits) -> Self {
+    pub(crate) fn new(opened: Instant, granted: CallLimits, habit: Habit) -> Self {
         Self {
             host_calls_left: limits::HOST_CALLS,
             deadline: opened + granted.wall,
@@ -59,8 +66,9 @@ impl Meter {
             opened,
             turns: Arc::new(Turns {
                 since: AtomicU64::new(micros_since(opened)),
-                long: AtomicBool::new(false),
+                long: AtomicBool::new(habit.0.load(Ordering::Relaxed)),
             }),
+            habit,
             waited: Duration::ZERO,
             ended: None,
         }
@@ -146,6 +154,13 @@ impl Meter {
     }
 }
 
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let long = self.computed >= limits::LANE_AFTER;
+        self.habit.0.store(long, Ordering::Relaxed);
+    }
+}
+
 fn past_deadline() -> EngineError {
     EngineError::OverLimit("past the deadline of the call".to_owned())
 }
@@ -164,7 +179,7 @@ mod tests {
             compute: Duration::from_millis(compute_ms),
             memory_bytes: limits::MIB,
         };
-        Meter::new(Instant::now(), granted)
+        Meter::new(Instant::now(), granted, Habit::default())
     }
 
     fn goes_on(meter: &mut Meter) -> bool {

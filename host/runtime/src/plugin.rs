@@ -22,6 +22,7 @@ use crate::imports;
 use crate::instance::{CallState, Instance, InstanceCall, Room};
 use crate::lane::Lane;
 use crate::limits;
+use crate::meter::Habit;
 use crate::outcome;
 
 /// What all plugins of a host share.
@@ -180,7 +181,8 @@ impl Plugin {
             _pool: place(&prepared.room, self.shared.room_wait).await?,
         };
         let imports = describe::nothing_granted(options);
-        let mut instance = Instance::open(&prepared, imports, opened, room).await?;
+        let mut instance =
+            Instance::open(&prepared, imports, opened, room, Habit::default()).await?;
         let (store, exports) = instance.exports()?;
         let metadata = prepared
             .metadata
@@ -312,6 +314,7 @@ impl Plugin {
 pub(crate) struct Mounted {
     plugin: Arc<Plugin>,
     room: Arc<Semaphore>,
+    habit: Habit,
 }
 
 impl Mounted {
@@ -319,6 +322,7 @@ impl Mounted {
         Self {
             plugin,
             room: Arc::new(Semaphore::new(calls)),
+            habit: Habit::default(),
         }
     }
 }
@@ -340,7 +344,7 @@ impl Engine for Mounted {
             _pool: place(&prepared.room, patience).await?,
         };
         Ok(Box::new(
-            InstanceCall::open(&prepared, imports, opened, room).await?,
+            InstanceCall::open(&prepared, imports, opened, room, self.habit.clone()).await?,
         ))
     }
 }
