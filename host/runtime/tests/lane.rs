@@ -37,11 +37,11 @@ struct Witness {
 
 impl Witness {
     fn saw_the_lane(&self) -> bool {
-        *self.thread.lock().unwrap() == "engine-lane"
+        *self.thread.lock().expect("no test panics with it locked") == "engine-lane"
     }
 
     fn saw_the_server(&self) -> bool {
-        *self.thread.lock().unwrap() == "server"
+        *self.thread.lock().expect("no test panics with it locked") == "server"
     }
 
     fn imports(self: &Arc<Self>) -> Imports {
@@ -57,7 +57,7 @@ impl Witness {
 impl Ambient for Witness {
     fn now_millis(&self) -> u64 {
         let name = thread::current().name().unwrap_or_default().to_owned();
-        *self.thread.lock().unwrap() = name;
+        *self.thread.lock().expect("no test panics with it locked") = name;
         u64::from(self.stop.load(Ordering::Relaxed))
     }
 
@@ -77,9 +77,10 @@ fn on_one_thread(test: impl Future<Output = ()> + Send + 'static) {
         .thread_name("server")
         .enable_all()
         .build()
-        .unwrap();
+        .expect("a runtime starts");
     let test = async { tokio::time::timeout(HANGS, tokio::spawn(test)).await };
-    server.block_on(test).expect("it hangs").unwrap();
+    let ended = server.block_on(test).expect("it hangs");
+    ended.expect("the test passes");
 }
 
 type Ended = Result<(), EngineError>;
