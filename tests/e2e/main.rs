@@ -6,6 +6,9 @@ mod support;
 mod bad_input;
 mod config;
 mod faults;
+// Memory and connections of the server are read from /proc.
+#[cfg(target_os = "linux")]
+mod hostile_http;
 mod kill;
 mod kv;
 mod memory;

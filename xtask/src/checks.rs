@@ -7,29 +7,34 @@ use anyhow::{Result, bail, ensure};
 
 use crate::clients::{self, Client};
 use crate::guests::{self, Guest};
+use crate::openapi::{self, Effort};
 use crate::shell::{cargo, run, target, tools};
 use crate::tour;
 
 /// A part: its name and its work.
-type Part = (&'static str, fn() -> Result<()>);
+type Part = (&'static str, fn(Effort) -> Result<()>);
 
 /// In the order of cheap to dear, but for what later parts stand on.
-const PARTS: [Part; 9] = [
-    ("fmt", || run(cargo().args(["fmt", "--all", "--check"]))),
-    ("clippy", clippy),
-    ("guests", guests),
-    ("clients", || clients::prepare(&tools()).map(drop)),
-    ("tests", tests),
-    ("programs", programs),
-    ("tour", || {
+const PARTS: [Part; 11] = [
+    ("fmt", |_| run(cargo().args(["fmt", "--all", "--check"]))),
+    ("clippy", |_| clippy()),
+    ("guests", |_| guests()),
+    ("clients", |_| clients::prepare(&tools()).map(drop)),
+    ("tests", |_| tests()),
+    ("fuzz", |_| fuzz()),
+    ("programs", |_| programs()),
+    ("openapi", |effort| {
+        openapi::run(&binary()?, &tools(), effort)
+    }),
+    ("tour", |_| {
         tour::run(&binary()?, &clients::prepare(&tools())?)
     }),
-    ("deny", deny),
-    ("docs", docs),
+    ("deny", |_| deny()),
+    ("docs", |_| docs()),
 ];
 
 /// Runs the parts named, or all.
-pub(crate) fn all(wanted: &[String]) -> Result<()> {
+pub(crate) fn all(wanted: &[String], effort: Effort) -> Result<()> {
     if let Some(unknown) = wanted
         .iter()
         .find(|name| PARTS.iter().all(|(part, _)| part != name))
@@ -46,7 +51,7 @@ pub(crate) fn all(wanted: &[String]) -> Result<()> {
     for (name, work) in PARTS.iter().filter(|(name, _)| chosen(name)) {
         println!("== {name}");
         let begun = Instant::now();
-        let result = work();
+        let result = work(effort);
         times.push((*name, begun.elapsed()));
         if result.is_err() {
             show(&times);
@@ -97,6 +102,19 @@ fn tests() -> Result<()> {
     run(cargo()
         .env("COFFER_GUESTS", guests_folder())
         .args(["test", "--release", "--workspace"]))
+}
+
+/// Each fuzz target for ten seconds, two at a time on two cores, or for as long as bolero's own variable says. `tests`
+/// gave each of them one, and has built all that runs here.
+fn fuzz() -> Result<()> {
+    const TIME: &str = "BOLERO_RANDOM_TEST_TIME_MS";
+    crate::shell::wasm_target()?;
+    let time = std::env::var_os(TIME).unwrap_or_else(|| "10000".into());
+    run(cargo()
+        .env(TIME, time)
+        .env("COFFER_GUESTS", guests_folder())
+        .args(["test", "--release", "--workspace", "--lib", "fuzz::"])
+        .args(["--", "--show-output"]))
 }
 
 /// Clients that others wrote, against servers of the binary.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 
 use crate::server::{ROOT_TOKEN, Server};
 use crate::shell::{repository, run as run_command};
-use crate::tools::{copy, install};
+use crate::tools::{copy, install, python_packages};
 
 /// A client that others wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,20 +66,7 @@ pub(crate) fn prepare(tools: &Path) -> Result<Prepared> {
 
     let pins = Client::Hvac.sources().join("requirements.txt");
     let python = install(tools, "client-hvac", &[&pins], recipe, |folder| {
-        run_command(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-        run_command(
-            Command::new(folder.join("bin/python"))
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                ])
-                // All that is installed is pinned: nothing comes along unseen.
-                .args(["--no-deps", "--requirement"])
-                .arg(&pins),
-        )
+        python_packages(folder, &pins)
     })?;
 
     let sources = Client::NodeVault.sources();

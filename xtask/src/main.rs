@@ -12,6 +12,7 @@
 mod checks;
 mod clients;
 mod guests;
+mod openapi;
 mod server;
 mod shell;
 mod tools;
@@ -47,8 +48,10 @@ enum Command {
     Build,
     /// Run everything that .ci/run runs, or the parts named
     Test {
-        /// Of: fmt, clippy, guests, clients, tests, programs, tour, deny, docs
+        /// Of: fmt, clippy, guests, clients, tests, fuzz, programs, openapi, tour, deny, docs
         parts: Vec<String>,
+        #[command(flatten)]
+        effort: openapi::Effort,
     },
     /// Measure; the result is a table, and JSON in target/bench.json
     Bench {
@@ -81,7 +84,7 @@ fn work(command: Command) -> Result<()> {
             println!("{}", build()?.display());
             Ok(())
         }
-        Command::Test { parts } => checks::all(&parts),
+        Command::Test { parts, effort } => checks::all(&parts, effort),
         Command::Bench { flags } => {
             shell::wasm_target()?;
             // In one call, so that both stand on one build of wasmtime.

@@ -4,8 +4,11 @@
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
+
+use crate::shell::run;
 
 /// Fills `tools/<name>` by `fill`, unless that was done from the same `pins` by the same `recipe`,
 /// which is the source text of who calls. Of several processes one installs and the others wait.
@@ -34,6 +37,17 @@ pub(crate) fn install(
     // Written last: an installation that was broken off is done again.
     fs::write(stamp_file, stamp)?;
     Ok(folder)
+}
+
+/// A Python of its own in `folder`, with the packages that `pins` lists.
+pub(crate) fn python_packages(folder: &Path, pins: &Path) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    run(Command::new(folder.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet"])
+        .arg("--disable-pip-version-check")
+        // All that is installed is pinned: nothing comes along unseen.
+        .args(["--no-deps", "--requirement"])
+        .arg(pins))
 }
 
 /// Held until dropped; the file stays, empty.

@@ -22,6 +22,9 @@
 //! writer can have read, so that what replaces a value after reading it has a greater version, without a read
 //! of our own. It is not the revision of the commit, which is not known before the frame is sealed.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -20,6 +20,9 @@
 //!
 //! A wrapped key is bound to its record and carries commitments: see `wrap`.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -239,13 +242,18 @@ impl MountSecrets {
         if rest.is_empty() || !chunks.remainder().is_empty() {
             return Err(WrapError::Malformed);
         }
-        let generations = chunks
+        let generations: Vec<_> = chunks
             .map(|chunk| {
                 let (generation, key) = chunk.split_at(4);
                 let generation = u32::from_be_bytes(generation.try_into().expect("cut to 4 bytes"));
                 (generation, SecretKey::from_slice(key))
             })
             .collect();
+        // The last one seals, and the next one must have a number of its own.
+        let ascend = generations.is_sorted_by(|one, next| one.0 < next.0);
+        if !ascend || generations.last().is_some_and(|last| last.0 == u32::MAX) {
+            return Err(WrapError::Malformed);
+        }
         Ok(Self {
             names: SecretKey::from_slice(names),
             generations,

@@ -215,13 +215,12 @@ impl Barrier {
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
         let read = async {
-            let record = store
-                .snapshot()
-                .await?
-                .get(&StoreKey::only(Table::Seal))
-                .await?;
+            let snapshot = store.snapshot().await?;
+            let record = snapshot.get(&StoreKey::only(Table::Seal)).await?;
             Ok::<_, BarrierError>(match record {
-                None => SealState::Uninitialized,
+                None if snapshot.revision() == Revision::default() => SealState::Uninitialized,
+                // To take it for new would be to write over what is there.
+                None => return Err(BarrierError::missing("the seal record is gone")),
                 Some(record) => SealState::Sealed(Sealed::new(SealRecord::parse(&record.value)?)),
             })
         };

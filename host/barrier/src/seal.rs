@@ -19,6 +19,9 @@
 //! numbers in it are bound into the wrap of the root key: whoever changes them gets a server that does not
 //! unseal.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -19,6 +19,9 @@
 //! The arithmetic of GF(256) and the interpolation are those of `vsss-rs`: constant time, no tables. What goes
 //! in and comes out is wiped here; the coefficients that it draws in between it leaves to the allocator.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::convert::Infallible;
 use std::fmt;
 

@@ -13,6 +13,7 @@
 
 mod disk;
 pub(crate) mod memory;
+mod overlay;
 pub(crate) mod redb;
 pub(crate) mod watch;
 

@@ -325,6 +325,13 @@ impl Paths {
                         "description": "The request was refused or failed.",
                         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
                     },
+                    "NotFound": {
+                        "description": "There is nothing, or what there was is deleted: then the envelope says when.",
+                        "content": { "application/json": { "schema": { "anyOf": [
+                            { "$ref": "#/components/schemas/Errors" },
+                            { "$ref": "#/components/schemas/Envelope" },
+                        ] } } },
+                    },
                 },
             },
         })
@@ -457,6 +464,24 @@ fn request_body(path: &PathDescription, operation: Operation, sent: &[&Field]) -
     json!({ "required": !required.is_empty(), "content": content })
 }
 
+/// What any request may be refused with, and how that is described. Each is written out, with no
+/// `default` beside them: a status that is not here is a mistake, and a test may say so.
+const REFUSALS: [(&str, &str); 8] = [
+    ("400", "Error"),
+    ("403", "Error"),
+    ("404", "NotFound"),
+    // A GET without `list` where there is nothing but a list.
+    ("405", "Error"),
+    ("429", "Error"),
+    ("500", "Error"),
+    ("502", "Error"),
+    ("503", "Error"),
+];
+
+/// The same, of requests that have a body: too slow, too large, compressed or of another type.
+const REFUSALS_OF_BODIES: [(&str, &str); 3] =
+    [("408", "Error"), ("413", "Error"), ("415", "Error")];
+
 fn responses(served: &OperationHelp) -> Value {
     let with_data = |data: Map<String, Value>| {
         json!({
@@ -469,40 +494,42 @@ fn responses(served: &OperationHelp) -> Value {
             } } },
         })
     };
-    let (status, response) = match served.operation {
-        Operation::Head => ("200", json!({ "description": "OK" })),
-        _ if !served.returns.is_empty() => (
-            "200",
-            with_data(object_schema(&served.returns, Way::Answer)),
-        ),
+    let response = match served.operation {
+        Operation::Head => json!({ "description": "OK" }),
+        _ if !served.returns.is_empty() => with_data(object_schema(&served.returns, Way::Answer)),
         Operation::List => {
             let keys = json!({ "keys": { "type": "array", "items": { "type": "string" } } });
-            (
-                "200",
-                with_data(Map::from_iter([
-                    ("type".to_owned(), json!("object")),
-                    ("properties".to_owned(), keys),
-                ])),
-            )
+            with_data(Map::from_iter([
+                ("type".to_owned(), json!("object")),
+                ("properties".to_owned(), keys),
+            ]))
         }
-        Operation::Read => {
+        _ => {
             let envelope = json!({ "schema": { "$ref": "#/components/schemas/Envelope" } });
-            (
-                "200",
-                json!({ "description": "OK", "content": { "application/json": envelope } }),
-            )
+            json!({ "description": "OK", "content": { "application/json": envelope } })
         }
-        _ => (
-            "204",
-            json!({ "description": "Done; there is nothing to say." }),
-        ),
     };
     let mut responses = Map::new();
-    responses.insert(status.to_owned(), response);
-    responses.insert(
-        "default".to_owned(),
-        json!({ "$ref": "#/components/responses/Error" }),
+    responses.insert("200".to_owned(), response);
+    // What changes something may have nothing to say, or a warning only.
+    let reads = matches!(
+        served.operation,
+        Operation::Read | Operation::List | Operation::Head
     );
+    if !reads && served.returns.is_empty() {
+        responses.insert(
+            "204".to_owned(),
+            json!({ "description": "Done; there is nothing to say." }),
+        );
+    }
+    let of_bodies: &[_] = match served.operation.is_write() {
+        true => &REFUSALS_OF_BODIES,
+        false => &[],
+    };
+    for (status, described) in REFUSALS.iter().chain(of_bodies) {
+        let reference = format!("#/components/responses/{described}");
+        responses.insert((*status).to_owned(), json!({ "$ref": reference }));
+    }
     Value::Object(responses)
 }
 
@@ -521,6 +548,10 @@ fn described_schema(field: &Field, way: Way) -> Value {
     let mut described = schema(field, way);
     if let Value::Object(schema) = &mut described {
         schema.insert("description".to_owned(), json!(field.description.trim()));
+        // An engine may answer null for what is not there. OpenAPI 3.0 has that for types only.
+        if way == Way::Answer && schema.contains_key("type") && !schema.contains_key("enum") {
+            schema.insert("nullable".to_owned(), json!(true));
+        }
     }
     described
 }
@@ -546,7 +577,11 @@ fn schema(field: &Field, way: Way) -> Value {
         }
         FieldType::Integer => json!({ "type": "integer", "format": "int64" }),
         FieldType::Boolean => json!({ "type": "boolean" }),
-        FieldType::Timestamp => json!({ "type": "string", "format": "date-time" }),
+        FieldType::Timestamp => match way {
+            Way::Request => json!({ "type": "string", "format": "date-time" }),
+            // As Vault: empty where something never happens.
+            Way::Answer => json!({ "type": "string" }),
+        },
         FieldType::Object => json!({ "type": "object" }),
         FieldType::Any => json!({}),
         FieldType::Bytes => json!({ "type": "string", "format": "byte" }),
@@ -936,7 +971,25 @@ mod tests {
             let responses = operation["responses"]
                 .as_object()
                 .unwrap_or_else(|| panic!("{path} {method}"));
-            assert_eq!(responses.len(), 2, "{path} {method}");
+            let documented: Vec<&str> = responses.keys().map(String::as_str).collect();
+            let (done, refused) = documented.split_at(
+                documented
+                    .iter()
+                    .position(|status| *status == "400")
+                    .unwrap_or_else(|| panic!("{path} {method}: {documented:?}")),
+            );
+            let expected: &[&str] = match method {
+                "get" | "head" => &["200"],
+                _ => &["200", "204"],
+            };
+            assert_eq!(done, expected, "{path} {method}");
+            let of_bodies = refused.contains(&"413");
+            assert_eq!(
+                of_bodies,
+                matches!(method, "post" | "patch"),
+                "{path} {method}"
+            );
+            assert!(!documented.contains(&"default"), "{path} {method}");
             assert_eq!(
                 operation.get("requestBody").is_some(),
                 matches!(method, "post" | "patch"),

@@ -12,6 +12,8 @@
 
 mod acl;
 mod capabilities;
+#[cfg(test)]
+mod fuzz;
 mod hcl;
 mod index;
 mod layout;

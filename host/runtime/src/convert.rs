@@ -3,6 +3,9 @@
 //!
 //! Another version of the WIT is another file like this one.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::BTreeSet;
 
 use host_logical::{
@@ -155,12 +158,21 @@ pub(crate) fn operation(operation: Operation) -> types::Operation {
 
 /// JSON text that every parser on its way will read: valid, and not nested too deep.
 pub(crate) fn check_json(text: &[u8]) -> Result<(), String> {
-    if deepest(text) > limits::JSON_DEPTH {
-        return Err(too_deep());
-    }
+    check_before_parsing(text)?;
     serde_json::from_slice::<&RawValue>(text)
         .map(|_| ())
         .map_err(|error| format!("not JSON: {error}"))
+}
+
+/// What serde_json takes where it only looks, and other parsers may not.
+fn check_before_parsing(text: &[u8]) -> Result<(), String> {
+    if deepest(text) > limits::JSON_DEPTH {
+        return Err(format!("nested deeper than {}", limits::JSON_DEPTH));
+    }
+    if has_lone_surrogate(text) {
+        return Err("not JSON: half of a surrogate pair".to_owned());
+    }
+    Ok(())
 }
 
 fn secrets(
@@ -248,9 +260,7 @@ fn internal(tally: &mut Tally, json: &[u8]) -> Result<(), EngineError> {
 }
 
 fn json_object(data: Vec<u8>) -> Result<Box<RawValue>, EngineError> {
-    if deepest(&data) > limits::JSON_DEPTH {
-        return Err(malformed(format!("`data` is {}", too_deep())));
-    }
+    check_before_parsing(&data).map_err(|why| malformed(format!("`data` is {why}")))?;
     let object = String::from_utf8(data)
         .map_err(|error| error.to_string())
         .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
@@ -259,10 +269,6 @@ fn json_object(data: Vec<u8>) -> Result<Box<RawValue>, EngineError> {
         return Err(malformed("`data` is JSON, but no object".to_owned()));
     }
     Ok(object)
-}
-
-fn too_deep() -> String {
-    format!("nested deeper than {}", limits::JSON_DEPTH)
 }
 
 /// How deep brackets nest, strings left out. Wrong for what is not JSON, which the parser then refuses.
@@ -282,6 +288,28 @@ fn deepest(json: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+/// Whether a text of JSON has half of a pair of `\u` escapes. serde_json refuses one only where it
+/// builds the text that it stands in.
+fn has_lone_surrogate(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = &rest[at..];
+        let after = escape.get(6..).unwrap_or_default();
+        let is_pair = matches!(code_unit(after), Some(0xDC00..=0xDFFF));
+        rest = match code_unit(escape) {
+            Some(0xD800..=0xDBFF) if is_pair => &after[6..],
+            Some(0xD800..=0xDFFF) => return true,
+            _ => escape.get(2..).unwrap_or_default(),
+        };
+    }
+    false
+}
+
+fn code_unit(escape: &[u8]) -> Option<u16> {
+    let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// RFC 6901, and not the whole document.

@@ -3,6 +3,9 @@
 //! It is asked with nothing granted: no record, no secret, a clock at zero and a die that always
 //! shows the same side. Two tries give the same description.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,8 @@
 //! Several files, or a directory of them, are one configuration: listeners add up, a later word
 //! replaces an earlier one, but two stores would be two truths and are refused.
 
+#[cfg(test)]
+mod fuzz;
 mod reader;
 mod tree;
 

@@ -5,8 +5,13 @@ use std::time::Duration;
 /// The largest request body: Vault's own default, which its clients know.
 pub(crate) const BODY_BYTES: usize = 32 * 1024 * 1024;
 
-/// What all bodies being read may hold together, so that a crowd without tokens cannot fill memory.
+/// What all bodies being read or served may hold together, so that a crowd without tokens cannot
+/// fill memory. Parsed, a body takes as much again.
 pub(crate) const ALL_BODIES_BYTES: usize = 512 * 1024 * 1024;
+
+/// The arrival of one body: Vault's own default for reading a request, 1 MiB/s for the largest.
+/// Whoever sends slower than that only keeps a connection and memory from others.
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A body up to here is not counted: almost all are, and counting costs an atomic.
 pub(crate) const UNCOUNTED_BODY_BYTES: usize = 64 * 1024;
@@ -30,6 +35,13 @@ pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
 /// From the accepted connection to the first whole request head: a slow sender of headers is cut
 /// off here, and so is one who only connects.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
+/// What a connection may be idle for when a newcomer finds no room: enough for a client that has
+/// just connected, and for one that is between two requests.
+pub(crate) const IDLE_IN_A_CROWD: Duration = Duration::from_secs(1);
+
+/// How often those who are idle are asked to make room for a newcomer that waits.
+pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 /// A kept connection without a request. Longer than the 90 s after which Go's client closes its
 /// own, so that the client is the one who knows. Headers that dribble in count as idle.
@@ -71,8 +83,8 @@ pub(crate) const HTTP2_PING: Duration = Duration::from_secs(60);
 /// See [`HTTP2_PING`].
 pub(crate) const HTTP2_PONG: Duration = Duration::from_secs(20);
 
-/// Connections at a time. Over it the kernel's queue holds them, and nobody who is connected
-/// notices.
+/// Connections at a time. Over it those that are idle make room, and the kernel's queue holds who
+/// finds none; nobody with a request in flight notices.
 pub(crate) const CONNECTIONS: usize = 10_000;
 
 /// Files that a server must be allowed to open: the store, the engines' cached code, event queues, listeners, and some clients.
@@ -90,6 +102,10 @@ pub(crate) const STOPPING: Duration = Duration::from_secs(20);
 
 /// A configuration file: real ones have a few KiB.
 pub(crate) const CONFIG_BYTES: u64 = 1024 * 1024;
+
+/// How deep a configuration in JSON may nest: each level is a call, and a scan of all below it.
+/// Real ones need six. HCL's parser has a bound of its own.
+pub(crate) const CONFIG_DEPTH: usize = 32;
 
 /// The longest lease that can be configured, ten years: what is longer is a slip of the pen.
 pub(crate) const LEASE_SECONDS: u64 = 10 * 366 * 24 * 3600;

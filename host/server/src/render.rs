@@ -8,7 +8,9 @@
 use std::io::ErrorKind;
 
 use axum::body::Body;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
@@ -168,6 +170,15 @@ pub(crate) fn initialized(made: &host_core::Initialized) -> Response<Body> {
 pub(crate) fn rejection(rejection: &Rejection) -> Response<Body> {
     const BAD: StatusCode = StatusCode::BAD_REQUEST;
     match rejection {
+        Rejection::Host => closing(error(BAD, "one Host header is needed, and no more")),
+        Rejection::TransferCoding => closing(error(
+            StatusCode::NOT_IMPLEMENTED,
+            "no Transfer-Encoding but chunked is read",
+        )),
+        Rejection::ContentCoding => error(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "compressed bodies are not read: send it without Content-Encoding",
+        ),
         Rejection::NoSuchPage => errors(StatusCode::NOT_FOUND, &[]),
         Rejection::Method => errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
         Rejection::Path(PathError::NotPrintable) => {
@@ -210,9 +221,20 @@ pub(crate) fn rejection(rejection: &Rejection) -> Response<Body> {
             limits::RETRY_AFTER_SECONDS,
             "too many large requests at a time: try again in a moment",
         ),
+        Rejection::BodySlow => closing(error(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request body took too long to arrive",
+        )),
         Rejection::BodyBroken => error(BAD, "the request body ended before its end"),
         Rejection::Json(problem) => error(BAD, &format!("error parsing JSON: {problem}")),
     }
+}
+
+/// After an answer to a message whose end is not certain, the connection has no further use.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
 }
 
 /// A request that took longer than any may.
@@ -651,6 +673,9 @@ mod tests {
     async fn a_request_that_is_none_is_told_why() {
         let mut seen = String::new();
         for refused in [
+            Rejection::Host,
+            Rejection::TransferCoding,
+            Rejection::ContentCoding,
             Rejection::NoSuchPage,
             Rejection::Method,
             Rejection::Path(PathError::Relative),
@@ -668,12 +693,16 @@ mod tests {
             Rejection::BodyTooLarge,
             Rejection::BodiesTooLarge,
             Rejection::BodyBroken,
+            Rejection::BodySlow,
             Rejection::Json("expected value at line 1 column 1".into()),
         ] {
             seen += shown(rejection(&refused)).await.trim_end();
             seen += "\n";
         }
         expect![[r#"
+            400 [connection: close] {"errors":["one Host header is needed, and no more"]}
+            501 [connection: close] {"errors":["no Transfer-Encoding but chunked is read"]}
+            415 {"errors":["compressed bodies are not read: send it without Content-Encoding"]}
             404 {"errors":[]}
             405 {"errors":[]}
             400 {"errors":["relative paths not supported"]}
@@ -691,6 +720,7 @@ mod tests {
             413 {"errors":["http: request body too large: at most 33554432 bytes are read"]}
             503 [retry-after: 1] {"errors":["too many large requests at a time: try again in a moment"]}
             400 {"errors":["the request body ended before its end"]}
+            408 [connection: close] {"errors":["the request body took too long to arrive"]}
             400 {"errors":["error parsing JSON: expected value at line 1 column 1"]}
         "#]].assert_eq(&seen);
     }

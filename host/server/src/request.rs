@@ -3,15 +3,21 @@
 //! The rules are Vault's, in the contract's `00` sections 1 to 3. What breaks one is a
 //! [`Rejection`], which `render` puts into words. Nothing here knows a mount or a policy.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::BodyExt;
-use hyper::HeaderMap;
 use hyper::body::Body as _;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING,
+};
+use hyper::{HeaderMap, Version};
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use host_core::{ClientToken, DurationError, GoDuration};
@@ -22,6 +28,12 @@ use crate::limits;
 /// Why a request does not reach core.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
+    /// No `Host`, or several: proxies would not agree on whom the request is for.
+    Host,
+    /// A transfer coding beside `chunked`.
+    TransferCoding,
+    /// A compressed body.
+    ContentCoding,
     /// Nothing lives outside `/v1/`.
     NoSuchPage,
     /// A verb that is none, or not of this path.
@@ -55,6 +67,8 @@ pub(crate) enum Rejection {
     BodiesTooLarge,
     /// The body ended before its end.
     BodyBroken,
+    /// The body took longer to arrive than any may.
+    BodySlow,
     /// Not a JSON object; the text says where, and holds nothing of the body.
     Json(String),
 }
@@ -153,6 +167,26 @@ pub(crate) fn switch(text: &str) -> Option<bool> {
     }
 }
 
+/// Checks what says for whom a message is and how it is coded, where hyper takes more than we do:
+/// what two servers in a row read differently is how one request is smuggled in another.
+pub(crate) fn check_message(version: Version, headers: &HeaderMap) -> Result<(), Rejection> {
+    match (version, headers.get_all(HOST).iter().count()) {
+        (_, 1) | (Version::HTTP_10 | Version::HTTP_2, 0) => {}
+        _ => return Err(Rejection::Host),
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next().map(|coding| coding.as_bytes());
+    if codings.next().is_some() || first.is_some_and(|it| !it.eq_ignore_ascii_case(b"chunked")) {
+        return Err(Rejection::TransferCoding);
+    }
+    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    match codings.all(|coding| is_plain(coding.as_bytes())) {
+        true => Ok(()),
+        false => Err(Rejection::ContentCoding),
+    }
+}
+
 /// Checks that the request stays in the one namespace there is. The header is echoed elsewhere.
 pub(crate) fn check_namespace(headers: &HeaderMap) -> Result<(), Rejection> {
     match headers
@@ -172,12 +206,13 @@ const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 /// The client's token: `X-Vault-Token`, or a bearer if that one is absent or empty.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<ClientToken>, Rejection> {
     let mut sent = headers.get_all(TOKEN).iter();
-    let first = sent.next().and_then(|value| value.to_str().ok());
+    let first = sent.next();
     if sent.next().is_some() {
         return Err(Rejection::ManyTokens);
     }
-    if let Some(text) = first.filter(|text| !text.trim().is_empty()) {
-        return Ok(ClientToken::parse(text));
+    if let Some(value) = first.filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
+        // What cannot be read is no token, and does not make way for another one either.
+        return Ok(value.to_str().ok().and_then(ClientToken::parse));
     }
     let bearer = headers
         .get(AUTHORIZATION)
@@ -228,8 +263,14 @@ pub(crate) fn check_patch(media_type: Option<&str>) -> Result<(), Rejection> {
     }
 }
 
-/// Room for the bodies that are being read, all together.
+/// Room for the bodies that are being read or served, all together.
 pub(crate) struct BodyRoom(Semaphore);
+
+/// A body that has arrived, and its place in the room, which stays taken until this is dropped.
+pub(crate) struct Received<'r> {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) room: Option<SemaphorePermit<'r>>,
+}
 
 /// Bytes in one permit of [`BodyRoom`].
 const ROOM_UNIT_BYTES: usize = 1024;
@@ -239,9 +280,15 @@ impl BodyRoom {
         Self(Semaphore::new(limits::ALL_BODIES_BYTES / ROOM_UNIT_BYTES))
     }
 
-    /// Reads a whole body. It never waits for room: whoever comes when there is none is told to
-    /// come again.
-    pub(crate) async fn read(&self, mut body: Body) -> Result<Zeroizing<Vec<u8>>, Rejection> {
+    /// Reads a whole body, within [`limits::BODY_TIME`]. It never waits for room: whoever comes
+    /// when there is none is told to come again.
+    pub(crate) async fn read(&self, body: Body) -> Result<Received<'_>, Rejection> {
+        timeout(limits::BODY_TIME, self.collect(body))
+            .await
+            .unwrap_or(Err(Rejection::BodySlow))
+    }
+
+    async fn collect(&self, mut body: Body) -> Result<Received<'_>, Rejection> {
         let announced = body.size_hint().lower();
         if announced > limits::BODY_BYTES as u64 {
             return Err(Rejection::BodyTooLarge);
@@ -264,7 +311,7 @@ impl BodyRoom {
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(bytes)
+        Ok(Received { bytes, room })
     }
 
     /// Makes room for `size` bytes: what was announced if that is more, else twice as much as now.
@@ -300,10 +347,13 @@ impl BodyRoom {
 
 /// Reads a body as data: JSON whatever its type says, a form only if it says so and looks like one.
 pub(crate) fn data(body: &[u8], media_type: Option<&str>) -> Result<Map<String, Value>, Rejection> {
-    let text = body.trim_ascii_start();
-    let Some(first) = text.first() else {
+    // JSON's own blanks: a form feed, which Rust counts among them, is none.
+    let is_text = |byte: &u8| !b" \t\r\n".contains(byte);
+    let Some(start) = body.iter().position(is_text) else {
         return Ok(Map::new());
     };
+    let text = &body[start..];
+    let first = &body[start];
     // curl sends JSON under the name of a form.
     if media_type == Some("application/x-www-form-urlencoded") && !matches!(first, b'{' | b'[') {
         let form = std::str::from_utf8(text.trim_ascii_end()).map_err(|_| Rejection::Query)?;
@@ -747,16 +797,35 @@ mod tests {
         assert_eq!(passed(&sent), [("x-custom".to_owned(), "kept".to_owned())]);
     }
 
+    fn length(received: Received<'_>) -> usize {
+        received.bytes.len()
+    }
+
+    /// A body of which no byte ever comes.
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = hyper::body::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
     #[tokio::test]
     async fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
         let room = BodyRoom::new();
         let body = Body::from(vec![b'a'; limits::BODY_BYTES + 1]);
-        assert_eq!(room.read(body).await, Err(Rejection::BodyTooLarge));
-        let body = Body::from(vec![b'a'; limits::BODY_BYTES]);
         assert_eq!(
-            room.read(body).await.map(|bytes| bytes.len()),
-            Ok(limits::BODY_BYTES)
+            room.read(body).await.map(length),
+            Err(Rejection::BodyTooLarge)
         );
+        let body = Body::from(vec![b'a'; limits::BODY_BYTES]);
+        assert_eq!(room.read(body).await.map(length), Ok(limits::BODY_BYTES));
         assert_eq!(
             room.0.available_permits(),
             limits::ALL_BODIES_BYTES / ROOM_UNIT_BYTES
@@ -766,9 +835,57 @@ mod tests {
     #[tokio::test]
     async fn bodies_share_what_there_is() {
         let room = BodyRoom(Semaphore::new(100));
-        let small = Body::from(vec![b'a'; 1000]);
-        assert_eq!(room.read(small).await.map(|bytes| bytes.len()), Ok(1000));
-        let large = Body::from(vec![b'a'; 200 * ROOM_UNIT_BYTES]);
-        assert_eq!(room.read(large).await, Err(Rejection::BodiesTooLarge));
+        let body = |units: usize| Body::from(vec![b'a'; units * ROOM_UNIT_BYTES]);
+        let served = room.read(body(80)).await.expect("there is room");
+        assert_eq!(
+            room.read(body(80)).await.map(length),
+            Err(Rejection::BodiesTooLarge),
+            "one that is being served counts"
+        );
+        assert_eq!(room.read(body(1)).await.map(length), Ok(ROOM_UNIT_BYTES));
+        drop(served);
+        assert_eq!(
+            room.read(body(80)).await.map(length),
+            Ok(80 * ROOM_UNIT_BYTES)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let room = BodyRoom::new();
+        let began = tokio::time::Instant::now();
+        assert_eq!(
+            room.read(Body::new(Never)).await.map(length),
+            Err(Rejection::BodySlow)
+        );
+        assert!(began.elapsed() < limits::BODY_TIME * 2);
+    }
+
+    #[test]
+    fn messages_that_two_servers_might_read_differently_are_refused() {
+        let check = |version, names: &[(&'static str, &'static str)], expected| {
+            assert_eq!(
+                check_message(version, &headers(names)),
+                expected,
+                "{names:?}"
+            );
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        check(new, &[("host", "x")], Ok(()));
+        check(old, &[], Ok(()));
+        check(Version::HTTP_2, &[], Ok(()));
+        check(new, &[], Err(Rejection::Host));
+        check(new, &[("host", "x"), ("host", "x")], Err(Rejection::Host));
+        check(old, &[("host", "x"), ("host", "y")], Err(Rejection::Host));
+        let transfer = |coding| [("host", "x"), ("transfer-encoding", coding)];
+        check(new, &transfer("Chunked"), Ok(()));
+        for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked", ""] {
+            check(new, &transfer(coding), Err(Rejection::TransferCoding));
+        }
+        let content = |coding| [("host", "x"), ("content-encoding", coding)];
+        check(new, &content("identity"), Ok(()));
+        for coding in ["gzip", "br", "identity, gzip"] {
+            check(new, &content(coding), Err(Rejection::ContentCoding));
+        }
     }
 }

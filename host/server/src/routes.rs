@@ -113,6 +113,7 @@ impl Routes {
         connection: Option<Arc<Connection>>,
     ) -> Result<Response<Body>, Rejection> {
         let (parts, body) = request.into_parts();
+        request::check_message(parts.version, &parts.headers)?;
         let below = parts
             .uri
             .path()
@@ -170,12 +171,13 @@ impl Routes {
         }
         let token = request::token(&head.headers)?;
         let wrap_ttl = request::wrap_ttl(&head.headers)?;
-        let (data, raw) = match operation.is_write() {
-            false => (head.query.into_data(), None),
+        // The body's place is kept until the answer is there: its data is in memory as long.
+        let (data, raw, _room) = match operation.is_write() {
+            false => (head.query.into_data(), None, None),
             true => {
                 let body = self.room.read(body).await?;
-                let data = request::data(&body, media_type.as_deref())?;
-                (data, request::raw(media_type, body))
+                let data = request::data(&body.bytes, media_type.as_deref())?;
+                (data, request::raw(media_type, body.bytes), body.room)
             }
         };
         let path = match operation {
@@ -306,7 +308,7 @@ impl Routes {
     /// The body of a status route.
     async fn typed<T: DeserializeOwned>(&self, head: &Head, body: Body) -> Result<T, Rejection> {
         let body = self.room.read(body).await?;
-        let data = request::data(&body, request::media_type(&head.headers).as_deref())?;
+        let data = request::data(&body.bytes, request::media_type(&head.headers).as_deref())?;
         // The parser's own words might quote a share.
         serde_json::from_value(Value::Object(data))
             .map_err(|_| Rejection::Json("a field has the wrong type".to_owned()))

@@ -3,7 +3,8 @@
 //! Invariants
 //! - A connection without a request in flight ends: 10 s after it began if there never was one,
 //!   else 120 s after the last. Headers and prefaces that dribble in count as no request.
-//! - Over [`limits::CONNECTIONS`] nobody new is accepted; those connected notice nothing.
+//! - Over [`limits::CONNECTIONS`] a newcomer waits until one that is idle has made room; those
+//!   with a request in flight notice nothing.
 //! - Once stopping, nothing new is accepted and what is in flight is finished, within a time.
 
 use std::convert::Infallible;
@@ -22,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower_service::Service;
@@ -40,19 +41,20 @@ pub async fn serve_router(
     listeners: Vec<Bound>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (stop, stopping) = watch::channel(false);
+    let (mood, _) = watch::channel(Mood::Calm);
+    let mood = Arc::new(mood);
     let room = Arc::new(Semaphore::new(crate::harden::connections()));
     let mut acceptors = JoinSet::new();
     for bound in listeners {
         let acceptor = Acceptor {
             router: router.clone(),
             room: room.clone(),
-            stopping: stopping.clone(),
+            mood: mood.clone(),
         };
         acceptors.spawn(acceptor.run(bound));
     }
     shutdown.await;
-    stop.send_replace(true);
+    mood.send_replace(Mood::Stopping);
     while acceptors.join_next().await.is_some() {}
 }
 
@@ -60,7 +62,16 @@ pub async fn serve_router(
 struct Acceptor {
     router: axum::Router,
     room: Arc<Semaphore>,
-    stopping: watch::Receiver<bool>,
+    mood: Arc<watch::Sender<Mood>>,
+}
+
+/// What all connections are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Calm,
+    /// A newcomer finds no room: who is idle shall go.
+    Crowded,
+    Stopping,
 }
 
 enum Accepted {
@@ -71,15 +82,15 @@ enum Accepted {
 impl Acceptor {
     async fn run(self, bound: Bound) {
         let mut connections = JoinSet::new();
-        let mut stopping = self.stopping.clone();
+        let mut mood = self.mood.subscribe();
         loop {
             let next = async {
-                let permit = self.room.clone().acquire_owned().await;
-                (accept(&bound.socket).await, permit)
+                let accepted = accept(&bound.socket).await;
+                (accepted, self.place().await)
             };
             let (accepted, permit) = tokio::select! {
                 next = next => next,
-                _ = stopping.wait_for(|stop| *stop) => break,
+                _ = mood.wait_for(|mood| *mood == Mood::Stopping) => break,
             };
             while connections.try_join_next().is_some() {}
             match accepted {
@@ -110,6 +121,33 @@ impl Acceptor {
         if timeout(limits::STOPPING, drained).await.is_err() {
             tracing::warn!("requests that took too long were cut off");
         }
+    }
+
+    /// A place for one more connection. While there is none, those that are idle are asked to go.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        let tell = |from: Mood, to: Mood| {
+            self.mood.send_if_modified(|mood| {
+                let changes = *mood == from;
+                if changes {
+                    *mood = to;
+                }
+                changes
+            })
+        };
+        let permit = loop {
+            tell(Mood::Calm, Mood::Crowded);
+            let free = timeout(limits::ROOM_PAUSE, self.room.clone().acquire_owned());
+            let free = free.await;
+            // Said anew each time, for those who were not idle for long enough the last time.
+            tell(Mood::Crowded, Mood::Calm);
+            if let Ok(permit) = free {
+                break permit;
+            }
+        };
+        permit.ok()
     }
 
     async fn tcp(self, stream: TcpStream, peer: Peer, tls: Option<Arc<Tls>>) {
@@ -156,8 +194,10 @@ impl Acceptor {
             .header_read_timeout(None)
             .max_headers(limits::HEADERS)
             .max_buf_size(limits::HEAD_BYTES)
+            // The buffer may take more at once than it was meant to.
+            .max_header_size(limits::HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service_fn(service));
-        drive(connection, &gauge, self.stopping).await;
+        drive(connection, &gauge, self.mood.subscribe()).await;
     }
 
     async fn http2(
@@ -177,7 +217,7 @@ impl Acceptor {
             .max_local_error_reset_streams(limits::HTTP2_LOCAL_RESETS)
             .max_send_buf_size(limits::HTTP2_SEND_BYTES)
             .serve_connection(TokioIo::new(stream), service_fn(service));
-        drive(connection, &gauge, self.stopping).await;
+        drive(connection, &gauge, self.mood.subscribe()).await;
     }
 }
 
@@ -263,6 +303,13 @@ impl Gauge {
         }
     }
 
+    /// Whether it would not be missed for long by anyone.
+    fn makes_room(&self) -> bool {
+        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed) as u64);
+        self.in_flight.load(Ordering::Relaxed) == 0
+            && self.began.elapsed().saturating_sub(answered) >= limits::IDLE_IN_A_CROWD
+    }
+
     fn serve(self: &Arc<Self>) -> Serving {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Serving(self.clone())
@@ -296,11 +343,16 @@ impl Drop for Serving {
 async fn drive(
     connection: impl GracefulConnection,
     gauge: &Gauge,
-    mut stopping: watch::Receiver<bool>,
+    mut mood: watch::Receiver<Mood>,
 ) {
     let mut connection = pin!(connection);
     let mut look = pin!(sleep_until(gauge.began + limits::FIRST_REQUEST));
     let mut ending = false;
+    let must_go = |mood: &Mood| match mood {
+        Mood::Calm => false,
+        Mood::Crowded => gauge.makes_room(),
+        Mood::Stopping => true,
+    };
     loop {
         tokio::select! {
             // Whatever ended it, there is nobody left to tell.
@@ -320,7 +372,7 @@ async fn drive(
                     }
                 }
             }
-            _ = stopping.wait_for(|stop| *stop), if !ending => {
+            _ = mood.wait_for(must_go), if !ending => {
                 connection.as_mut().graceful_shutdown();
                 ending = true;
                 look.as_mut().reset(Instant::now() + limits::LAST_WORDS);
@@ -599,22 +651,69 @@ mod tests {
     }
 
     /// An acceptor whose connections come from the test, on a clock that the test's own waiting moves.
-    fn acceptor() -> (watch::Sender<bool>, Acceptor) {
-        let (stop, stopping) = watch::channel(false);
-        (
-            stop,
-            Acceptor {
-                router: router(),
-                room: Arc::new(Semaphore::new(1)),
-                stopping,
-            },
-        )
+    fn acceptor() -> Acceptor {
+        Acceptor {
+            router: router(),
+            room: Arc::new(Semaphore::new(1)),
+            mood: Arc::new(watch::channel(Mood::Calm).0),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_idle_makes_room_for_a_newcomer() {
+        for dribble in ["", "GET /who HTTP/1.1\r\nx-slow: "] {
+            let acceptor = acceptor();
+            let permit = acceptor.place().await.expect("the one place");
+            let (mut ours, theirs) = tokio::io::duplex(1024);
+            ours.write_all(dribble.as_bytes()).await.expect("room");
+            let serving = acceptor.clone().http1(theirs, Connection::default());
+            tokio::spawn(async move {
+                serving.await;
+                drop(permit);
+            });
+            let began = Instant::now();
+            drop(acceptor.place().await.expect("a place"));
+            let took = began.elapsed();
+            let most = limits::IDLE_IN_A_CROWD + limits::LAST_WORDS + limits::ROOM_PAUSE * 2;
+            assert!(took >= limits::IDLE_IN_A_CROWD, "{dribble:?}: {took:?}");
+            assert!(took <= most, "{dribble:?}: {took:?}");
+            assert_eq!(*acceptor.mood.borrow(), Mood::Calm);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_served_need_not_make_room() {
+        let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (in_route, may_go) = (arrived.clone(), go.clone());
+        let slow = async move || {
+            in_route.notify_one();
+            may_go.notified().await;
+            "done"
+        };
+        let acceptor = Acceptor {
+            router: axum::Router::new().route("/who", get(slow)),
+            ..acceptor()
+        };
+        let permit = acceptor.place().await.expect("the one place");
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let serving = acceptor.clone().http1(theirs, Connection::default());
+        tokio::spawn(async move {
+            serving.await;
+            drop(permit);
+        });
+        let asked = tokio::spawn(ask_http1(ours));
+        arrived.notified().await;
+        let waiting = timeout(limits::IDLE_IN_A_CROWD * 5, acceptor.place()).await;
+        assert!(waiting.is_err(), "the one who is served keeps its place");
+        go.notify_one();
+        assert_eq!(asked.await.expect("no panic"), "done");
+        drop(acceptor.place().await.expect("a place"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_sends_no_request_is_cut_off_whatever_else_it_sends() {
         for dribble in ["", "GET /who HTTP/1.1\r\nx-slow: "] {
-            let (_stop, acceptor) = acceptor();
+            let acceptor = acceptor();
             let (mut ours, theirs) = tokio::io::duplex(1024);
             let began = Instant::now();
             let serving = tokio::spawn(acceptor.http1(theirs, Connection::default()));
@@ -627,7 +726,7 @@ mod tests {
                 "{dribble:?}: {took:?}"
             );
         }
-        let (_stop, acceptor) = acceptor();
+        let acceptor = acceptor();
         let (_ours, theirs) = tokio::io::duplex(1024);
         let serving = acceptor.http2(theirs, Connection::default());
         let most = limits::FIRST_REQUEST + limits::LAST_WORDS + Duration::from_secs(1);
@@ -638,7 +737,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_kept_connection_may_be_idle_for_a_while() {
-        let (_stop, acceptor) = acceptor();
+        let acceptor = acceptor();
         let (ours, theirs) = tokio::io::duplex(4096);
         let began = Instant::now();
         let serving = tokio::spawn(acceptor.http1(theirs, Connection::default()));
@@ -659,7 +758,7 @@ mod tests {
     #[tokio::test]
     async fn heads_that_are_too_large_or_no_http_are_refused() {
         let check = async |sent: Vec<u8>, expected: &str| {
-            let (_stop, acceptor) = acceptor();
+            let acceptor = acceptor();
             let (mut ours, theirs) = tokio::io::duplex(512 * 1024);
             ours.write_all(&sent).await.expect("room");
             let serving = tokio::spawn(acceptor.http1(theirs, Connection::default()));
@@ -670,11 +769,13 @@ mod tests {
         };
         let with =
             |headers: &str| format!("GET /who HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes();
-        check(
-            with(&format!("x: {}\r\n", "a".repeat(200_000))),
-            "HTTP/1.1 431 ",
-        )
-        .await;
+        for bytes in [limits::HEAD_BYTES, 100_000, 200_000] {
+            check(
+                with(&format!("x: {}\r\n", "a".repeat(bytes))),
+                "HTTP/1.1 431 ",
+            )
+            .await;
+        }
         check(with(&"x: a\r\n".repeat(200)), "HTTP/1.1 431 ").await;
         check(
             with("content-length: 1\r\ncontent-length: 2\r\n"),

@@ -18,7 +18,8 @@ pub(crate) struct TestVault {
 
 struct Server {
     child: Child,
-    address: String,
+    /// Of its listeners, in their order.
+    addresses: Vec<String>,
     log: Arc<Mutex<String>>,
 }
 
@@ -117,8 +118,13 @@ impl TestVault {
         }
     }
 
+    /// Where its first listener listens.
     pub(crate) fn address(&self) -> &str {
-        &self.server.as_ref().expect("it runs").address
+        &self.addresses()[0]
+    }
+
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.server.as_ref().expect("it runs").addresses
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -201,25 +207,27 @@ impl Server {
         keep(child.stderr.take().expect("piped"), log.clone());
         let stdout = child.stdout.take().expect("piped");
         let mut lines = BufReader::new(stdout).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let (_, address) = line.split_once("http://")?;
-            Some(
-                address
-                    .trim_matches(|c: char| !c.is_ascii_digit())
-                    .to_owned(),
-            )
-        });
+        let addresses: Vec<String> = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .take_while(|line| !line.contains("server started"))
+            .filter_map(|line| {
+                let (_, address) = line.split_once("://")?;
+                let address = address.trim_matches(|c: char| !c.is_ascii_digit());
+                Some(address.to_owned())
+            })
+            .collect();
         std::thread::spawn(move || lines.for_each(drop));
-        let Some(address) = address else {
+        if addresses.is_empty() {
             let _ = child.kill();
             panic!(
                 "the server did not start: {}",
                 log.lock().expect("no panic").as_str()
             );
-        };
+        }
         Self {
             child,
-            address,
+            addresses,
             log,
         }
     }
@@ -309,6 +317,10 @@ impl Client {
             token: token.to_owned(),
             ..self.clone()
         }
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     pub(crate) fn with_header(&self, name: &str, value: &str) -> Self {

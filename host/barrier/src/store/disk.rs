@@ -35,6 +35,10 @@ struct Inner {
 impl Disk {
     /// `file` is what `backend` is stored in, if it is a file.
     pub(super) fn new(backend: impl StorageBackend, file: Option<File>) -> Self {
+        if let Some(file) = &file {
+            // A process before this one may have met a failing sync.
+            forget_cached_pages(file);
+        }
         Self(Arc::new(Inner {
             backend: Arc::new(backend),
             file: file.map(Arc::new),

@@ -15,6 +15,9 @@
 //! For a while after a failure writes are refused without trying, and the file is opened again no more often
 //! than that: opening costs the cache.
 //!
+//! Damage: redb checks most of what it reads from a file, and asserts the rest. Whatever calls it is
+//! therefore `contained`: a panic over a damaged page is an error of the call that met it.
+//!
 //! Reads run on the caller's thread: a point read from redb's cache takes about a microsecond, a hop to a
 //! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for
 //! that is some 100 us.
@@ -29,7 +32,9 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -41,13 +46,14 @@ use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{
     Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable,
-    StorageBackend, TableDefinition, TableError,
+    StorageBackend, StorageError, TableDefinition, TableError,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits;
 use crate::names::{KeyRange, StoreKey};
 use crate::store::disk::Disk;
+use crate::store::overlay::Overlay;
 use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
@@ -166,7 +172,7 @@ impl Shared {
 }
 
 struct Opened {
-    database: Database,
+    database: Closing,
     /// Whether the disk has failed under this database: it will not use it again. Snapshots outlive the
     /// database and tell of it, too.
     gave_up: Arc<AtomicBool>,
@@ -271,13 +277,11 @@ impl RedbStore {
         let unusable = |source: Fault| OpenError::Unusable(source);
         let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
         let disk = Disk::new(backend, None);
-        let database = builder()
-            .create_with_backend(disk.clone())
-            .map_err(|source| unusable(source.into()))?;
+        let database = Closing::over(disk.clone()).map_err(|source| unusable(source.into()))?;
         if empty {
             write_header(&database).map_err(unusable)?;
         }
-        match format(&database) {
+        match format(&*database) {
             Ok(Some(FORMAT)) => Self::start(database, disk, None),
             Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
             Ok(None) => Err(OpenError::Unusable("it has no header of ours".into())),
@@ -285,7 +289,7 @@ impl RedbStore {
         }
     }
 
-    fn start(database: Database, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
+    fn start(database: Closing, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
         let opened = Opened::new(database);
         let snapshot =
             RedbSnapshot::take(&opened).map_err(|error| OpenError::Unusable(error.into()))?;
@@ -326,7 +330,7 @@ impl RedbStore {
 }
 
 impl Opened {
-    fn new(database: Database) -> Self {
+    fn new(database: Closing) -> Self {
         Self {
             database,
             gave_up: Arc::default(),
@@ -486,7 +490,7 @@ impl Writer {
     fn mend(&mut self) -> Result<Revision, Cause> {
         let disk = self.disk.hand_over();
         let opened = (|| {
-            let database = builder().create_with_backend(disk.clone())?;
+            let database = Closing::over(disk.clone())?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
@@ -560,6 +564,12 @@ impl Cause {
                 kind: error.kind(),
                 text: error.to_string(),
             },
+            redb::Error::PreviousIo => Self {
+                kind: ErrorKind::Other,
+                text: "the disk failed before; until the data file could be opened again, \
+                       what is not in memory cannot be read"
+                    .to_owned(),
+            },
             error => Self {
                 kind: ErrorKind::Other,
                 text: error.to_string(),
@@ -580,7 +590,7 @@ fn commit_group(
 ) -> Result<Vec<Result<Revision, StoreKey>>, GroupFailure> {
     let mut verdicts = Vec::with_capacity(group.len());
     // Until the commit, an error drops the transaction, and nothing of it is written.
-    let transaction = (|| {
+    let transaction = contained(|| {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_two_phase_commit(true);
@@ -603,16 +613,14 @@ fn commit_group(
             header.insert(HEADER_REVISION, revision)?;
         }
         Ok::<_, redb::Error>(transaction)
-    })()
+    })
     .map_err(GroupFailure::Refused)?;
 
     if verdicts.iter().all(Result::is_err) {
         // Nothing to sync. If it cannot even be taken back, the next transaction will say so.
-        drop(transaction.abort());
+        drop(contained(|| transaction.abort()));
     } else {
-        transaction
-            .commit()
-            .map_err(|error| GroupFailure::Unknown(error.into()))?;
+        contained(|| Ok(transaction.commit()?)).map_err(GroupFailure::Unknown)?;
     }
     Ok(verdicts)
 }
@@ -679,27 +687,31 @@ struct RedbSnapshot {
 
 impl RedbSnapshot {
     fn take(opened: &Opened) -> Result<Self, redb::Error> {
-        let transaction = opened.database.begin_read()?;
-        let header = transaction.open_table(HEADER)?;
-        let revision = header
-            .get(HEADER_REVISION)?
-            .map_or(0, |guard| guard.value());
-        Ok(Self {
-            revision: Revision(revision),
-            gave_up: opened.gave_up.clone(),
-            records: transaction.open_table(RECORDS)?,
+        contained(|| {
+            let transaction = opened.database.begin_read()?;
+            let header = transaction.open_table(HEADER)?;
+            let revision = header
+                .get(HEADER_REVISION)?
+                .map_or(0, |guard| guard.value());
+            Ok(Self {
+                revision: Revision(revision),
+                gave_up: opened.gave_up.clone(),
+                records: transaction.open_table(RECORDS)?,
+            })
         })
     }
 
     fn read(&self, key: &StoreKey) -> Result<Option<Record>, redb::Error> {
-        let Some(guard) = self.records.get(key.as_bytes())? else {
-            return Ok(None);
-        };
-        let (revision, value) = split(guard.value())?;
-        Ok(Some(Record {
-            revision,
-            value: Bytes::copy_from_slice(value),
-        }))
+        contained(|| {
+            let Some(guard) = self.records.get(key.as_bytes())? else {
+                return Ok(None);
+            };
+            let (revision, value) = split(guard.value())?;
+            Ok(Some(Record {
+                revision,
+                value: Bytes::copy_from_slice(value),
+            }))
+        })
     }
 }
 
@@ -736,7 +748,7 @@ impl Snapshot for RedbSnapshot {
             }
             Ok(found)
         };
-        read().map_err(|error: redb::Error| failed_read(&self.gave_up, error))
+        contained(read).map_err(|error: redb::Error| failed_read(&self.gave_up, error))
     }
 }
 
@@ -746,6 +758,43 @@ fn failed_read(gave_up: &AtomicBool, error: redb::Error) -> ReadError {
         gave_up.store(true, Ordering::Relaxed);
     }
     ReadError(Cause::of(&error).fault())
+}
+
+/// A database whose closing is contained, too: once something in it has panicked, that may as well.
+struct Closing(Option<Database>);
+
+impl Closing {
+    fn over(backend: impl StorageBackend) -> Result<Self, DatabaseError> {
+        contained(|| Ok(Self(Some(builder().create_with_backend(backend)?))))
+    }
+}
+
+impl Deref for Closing {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is taken when it is dropped")
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        // What could not be closed is opened as after a crash.
+        drop(contained(|| {
+            drop(database);
+            Ok::<_, StorageError>(())
+        }));
+    }
+}
+
+/// Does what calls redb. A panic in it is the same as damage that redb has seen.
+fn contained<T, E: From<StorageError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    // What the work holds is dropped with it, and redb poisons what it has half done.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "redb panicked over the data file; its words are on stderr";
+        Err(StorageError::Corrupted(what.to_owned()).into())
+    })
 }
 
 fn builder() -> redb::Builder {
@@ -771,15 +820,15 @@ fn write_header(database: &Database) -> Result<(), Fault> {
 
 /// The format in the header; `None` if there is no header of ours.
 fn format(database: &impl redb::ReadableDatabase) -> Result<Option<u64>, Fault> {
-    match database.begin_read()?.open_table(HEADER) {
+    contained(|| match database.begin_read()?.open_table(HEADER) {
         Ok(header) => Ok(header.get(HEADER_FORMAT)?.map(|guard| guard.value())),
         Err(TableError::Storage(error)) => Err(error.into()),
         Err(_) => Ok(None),
-    }
+    })
 }
 
 /// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
-fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenError> {
+fn open_file(directory: &Path, path: &Path) -> Result<(Closing, Disk), OpenError> {
     let failed = |source: io::Error| OpenError::Io {
         action: "open",
         path: path.to_owned(),
@@ -822,10 +871,15 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         return Err(foreign("it does not begin like one"));
     }
 
-    match builder().open_read_only(path) {
+    match contained(|| builder().open_read_only(path)) {
         Ok(database) => check_format(format(&database))?,
-        // It was not closed. Only opening it for writing mends that, and a foreign file would be mended, too.
-        Err(DatabaseError::RepairAborted) => {}
+        // It was not closed. Only writing mends that: in memory first, since it may be a foreign file.
+        Err(DatabaseError::RepairAborted) => {
+            let overlay = Overlay::open(path).map_err(failed)?;
+            let database =
+                Closing::over(overlay).map_err(|error| opening(directory, path, error))?;
+            check_format(format(&*database))?;
+        }
         Err(error) => return Err(opening(directory, path, error)),
     }
     let file = OpenOptions::new()
@@ -834,16 +888,16 @@ fn open_file(directory: &Path, path: &Path) -> Result<(Database, Disk), OpenErro
         .open(path)
         .map_err(failed)?;
     let (database, disk) = open_disk(directory, path, file)?;
-    check_format(format(&database))?;
+    check_format(format(&*database))?;
     Ok((database, disk))
 }
 
 /// A database on `file`, which is empty or one already.
-fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Database, Disk), OpenError> {
+fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Closing, Disk), OpenError> {
     let open = || {
-        let same = file.try_clone().map_err(redb::StorageError::Io)?;
+        let same = file.try_clone().map_err(StorageError::Io)?;
         let disk = Disk::new(FileBackend::new(file)?, Some(same));
-        let database = builder().create_with_backend(disk.clone())?;
+        let database = Closing::over(disk.clone())?;
         Ok((database, disk))
     };
     open().map_err(|error| opening(directory, path, error))

@@ -148,6 +148,28 @@ async fn a_foreign_file_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_foreign_file_that_was_not_closed_stays_as_it_is() {
+    let theirs = tempfile::tempdir().unwrap();
+    let open_there = Database::create(theirs.path().join("theirs")).unwrap();
+    let transaction = open_there.begin_write().unwrap();
+    transaction
+        .open_table(TableDefinition::<u64, u64>::new("theirs"))
+        .unwrap()
+        .insert(1, 2)
+        .unwrap();
+    transaction.commit().unwrap();
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path());
+    fs::copy(theirs.path().join("theirs"), &path).unwrap();
+    set_mode(&path, 0o600);
+    let before = fs::read(&path).unwrap();
+    let error = open(directory.path()).await.unwrap_err();
+    assert!(matches!(error, OpenError::ForeignFile { .. }), "{error:?}");
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[tokio::test]
 async fn damaged_files_are_refused_without_panic() {
     let directory = tempfile::tempdir().unwrap();
     drop(in_file(directory.path()).await);

@@ -6,7 +6,7 @@ use super::*;
 use crate::names::{KeyRange, StoreKey, Table};
 use crate::seal::SealState;
 use crate::store::Record;
-use crate::{BarrierError, SealKind, StaticKey, UnsealError, ViewError, limits};
+use crate::{BarrierError, OpenError, SealKind, StaticKey, UnsealError, ViewError, limits};
 
 async fn sealed(shares: u32, threshold: u32) -> (Barrier, Vec<UnsealShare>) {
     let barrier = Barrier::open(StorageConfig::Memory, Arc::new(Counting::new()))
@@ -441,4 +441,17 @@ async fn a_record_moved_in_the_store_does_not_open() {
             "{key}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_store_whose_seal_is_lost_is_not_taken_for_a_new_one() {
+    let barrier = in_memory().await;
+    let lost = crate::store::WriteBatch {
+        writes: vec![(StoreKey::only(Table::Seal), None)],
+        ..Default::default()
+    };
+    barrier.0.store.commit(lost).await.unwrap();
+    let store = barrier.0.store.clone();
+    let opened = Barrier::over(store, "inmem", Arc::new(Counting::new())).await;
+    assert!(matches!(opened, Err(OpenError::Unusable(_))));
 }

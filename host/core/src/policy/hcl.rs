@@ -209,7 +209,8 @@ impl HclReader<'_> {
 fn read_json(text: &str) -> Result<Vec<Item>, PolicyError> {
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| PolicyError::Syntax {
         line: error.line(),
-        column: error.column(),
+        // serde_json counts what it has read of the line: nothing, if the text ends with a line end.
+        column: error.column().max(1),
         problem: problem(&error),
     })?;
     match json_value(text, whole.get(), 0)? {

@@ -134,7 +134,9 @@ fn rule(text: &str, path: &str, items: Vec<Item>) -> Result<Rule, PolicyError> {
             }
             other => {
                 let demand = UNENFORCEABLE_KEYS.iter().find(|key| **key == other);
-                unenforceable.extend(demand.filter(|_| demands_something(value)));
+                // A block may stand twice, and is warned of once.
+                let is_new = |key: &&&'static str| !unenforceable.contains(*key);
+                unenforceable.extend(demand.filter(is_new).filter(|_| demands_something(value)));
             }
         }
     }

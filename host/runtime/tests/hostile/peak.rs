@@ -1,21 +1,28 @@
 //! How far the process grows at its peak, as Linux counts it. Elsewhere nothing is measured.
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// From now on.
+/// There is one mark for the process.
+static MARK: Mutex<()> = Mutex::new(());
+
+/// From now on, until it is dropped; the next one waits for that.
 pub(crate) struct Peak {
     resident_bytes: usize,
+    _mark: MutexGuard<'static, ()>,
 }
 
 impl Peak {
     /// Puts the kernel's mark of the highest use back to where it is now.
     pub(crate) fn begin() -> Self {
+        let mark = MARK.lock().unwrap_or_else(PoisonError::into_inner);
         let reset = fs::write("/proc/self/clear_refs", "5");
         if cfg!(target_os = "linux") {
             reset.expect("a process may reset its own mark");
         }
         Self {
             resident_bytes: status("VmRSS"),
+            _mark: mark,
         }
     }
 

@@ -1,0 +1,5 @@
+//! What a stranger sends, before anybody knows who it is.
+
+mod body;
+mod headers;
+mod path;

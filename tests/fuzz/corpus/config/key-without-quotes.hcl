@@ -1,0 +1,4 @@
+storage "inmem" {}
+seal "static" {
+  current_key = a5ec2e75ec2e7
+}

@@ -1,0 +1,11 @@
+path <<A
+x
+A
+{}
+path "y" {
+  comment = <<-EOT
+    two
+    lines
+  EOT
+  capabilities = ["read"]
+}
