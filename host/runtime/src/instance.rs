@@ -37,6 +37,7 @@ pub(crate) struct Instance {
     guest: Option<Guest>,
     instance: component::Instance,
     turns: Arc<Turns>,
+    lane: Arc<Lane>,
 }
 
 /// What goes with the guest to whichever thread it runs on.
@@ -86,6 +87,7 @@ impl Instance {
             guest: Some(guest),
             instance,
             turns,
+            lane: Arc::clone(&prepared.lane),
         })
     }
 
@@ -104,7 +106,6 @@ impl Instance {
         let mut guest = self.guest.take().ok_or_else(spent)?;
         // The epoch went on while the guest did not run.
         guest.store.set_epoch_deadline(1);
-        guest.store.data_mut().meter.resume();
         Ok(guest)
     }
 
@@ -131,11 +132,20 @@ impl Instance {
     /// Awaits a call into the guest, and puts the guest back if it returned.
     pub(crate) async fn run<T: Send>(
         &mut self,
-        lane: &Lane,
         call: impl Future<Output = Result<(T, Guest), EngineError>> + Send + 'static,
     ) -> Result<(T, &mut CallState), EngineError> {
-        let (value, guest) = lane.run(&self.turns, call).await??;
+        let (value, guest) = self.lane.run(&self.turns, call).await??;
         Ok((value, self.guest.insert(guest).store.data_mut()))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(guest) = self.guest.take()
+            && self.turns.are_long()
+        {
+            self.lane.discard(guest);
+        }
     }
 }
 
@@ -180,7 +190,7 @@ impl Call for InstanceCall {
                 .await;
             guest.end(result)
         };
-        let ((result,), _) = self.instance.run(&self.prepared.lane, call).await?;
+        let ((result,), _) = self.instance.run(call).await?;
         result.map_err(outcome::refusal)
     }
 
@@ -195,7 +205,7 @@ impl Call for InstanceCall {
             let result = exists.call_async(&mut guest.store, (&request,)).await;
             guest.end(result)
         };
-        let ((result,), state) = self.instance.run(&self.prepared.lane, call).await?;
+        let ((result,), state) = self.instance.run(call).await?;
         state.read_only = false;
         result.map_err(outcome::refusal)
     }
@@ -209,7 +219,7 @@ impl Call for InstanceCall {
             let result = handle.call_async(&mut guest.store, (&request,)).await;
             guest.end(result)
         };
-        let ((result,), state) = self.instance.run(&self.prepared.lane, call).await?;
+        let ((result,), state) = self.instance.run(call).await?;
         convert::response(&mut state.table, result.map_err(outcome::refusal)?)
     }
 }

@@ -11,7 +11,7 @@
 //! - Nothing that a guest sends may panic the host, and nothing that the host knows of a failure
 //!   reaches a guest.
 //! - Each call ends: by its wall deadline when it waits, by its compute budget when it computes.
-//! - A call that computes for longer than a tick does so on threads of its own, behind the server's.
+//! - A call that computes for long does so on threads of its own, behind the server's.
 //!
 //! A call that has begun is to be awaited to its end: whoever serves a client that may go away runs
 //! it in a task of its own. Dropping a `Call` wipes its memory, which takes as long as a small engine's
@@ -21,6 +21,7 @@
 mod admission;
 mod bindings;
 mod cache;
+mod clock;
 mod convert;
 mod describe;
 mod embedded;

@@ -1,13 +1,13 @@
 //! What a call has used up: time, and calls to the host.
 //!
 //! Two clocks run. The wall deadline covers everything, waiting included; host functions that wait
-//! are cut off by it. The compute budget covers the guest's own work: what passed between two looks
-//! at it, less what it waited for the host or for a turn on a worker thread.
+//! are cut off by it. The compute budget covers the guest's own work: what its threads computed in its
+//! turns. A turn begins when it is given a thread and ends when it gives it back, so neither waiting
+//! for the host nor waiting for a processor is in it.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,43 +15,106 @@ use host_logical::{CallLimits, EngineError};
 use tokio::time::Instant;
 use wasmtime::UpdateDeadline;
 
+use crate::clock::Stretch;
 use crate::limits;
 
 /// The budget of one call, and why the host ended it, if it did.
 pub(crate) struct Meter {
     host_calls_left: u32,
-    deadline: Instant,
     compute: Duration,
-    computed: Duration,
-    opened: Instant,
     turns: Arc<Turns>,
-    habit: Habit,
-    /// Spent in host functions since then.
-    waited: Duration,
     ended: Option<EngineError>,
 }
 
-/// Whether a mount's last call computed for long. The next is likely to, and begins in the lane: a
-/// mount that does nothing but compute takes its tick of the server's threads once, not at each call.
-#[derive(Clone, Default)]
-pub(crate) struct Habit(Arc<AtomicBool>);
-
-/// What is known of a guest's turns to those who drive it while it runs.
+/// A guest's turns on a thread, as those see them who give them to it.
 pub(crate) struct Turns {
-    /// When the last one began, in microseconds after the call was opened.
-    since: AtomicU64,
-    long: AtomicBool,
+    deadline: Instant,
+    habit: Habit,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// In all turns that have ended.
+    computed: Duration,
+    turn: Option<Stretch>,
+    long: bool,
 }
 
 impl Turns {
-    /// Whether the guest belongs in the lane: by what it has computed, all turns together, or by what
-    /// the call before it did.
-    pub(crate) fn are_long(&self) -> bool {
-        self.long.load(Ordering::Relaxed)
+    fn new(opened: Instant, deadline: Instant, habit: Habit) -> Self {
+        let taken = Taken {
+            long: habit.is_long(opened),
+            ..Taken::default()
+        };
+        Self {
+            deadline,
+            habit,
+            taken: Mutex::new(taken),
+        }
     }
 
-    fn begin(&self, opened: Instant) {
-        self.since.store(micros_since(opened), Ordering::Relaxed);
+    /// Whether the guest belongs in the lane: by what it has computed, or by what its mount has.
+    pub(crate) fn are_long(&self) -> bool {
+        self.taken().long
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// One turn, which is all on this thread.
+    pub(crate) fn turn<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.taken().turn = Some(Stretch::begin());
+        let result = run();
+        let mut taken = self.taken();
+        taken.computed = taken.so_far();
+        taken.turn = None;
+        if !taken.long && taken.computed >= limits::LANE_AFTER {
+            taken.long = true;
+            self.habit.took(taken.computed);
+        }
+        result
+    }
+
+    fn computed(&self) -> Duration {
+        self.taken().so_far()
+    }
+
+    /// Nobody waits for it: a guest has one turn at a time.
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn so_far(&self) -> Duration {
+        let turn = self.turn.as_ref().map_or(Duration::ZERO, Stretch::computed);
+        self.computed.saturating_add(turn)
+    }
+}
+
+/// What long calls of a mount took of the server's threads before they were known to be long. Where
+/// it is much, all its calls begin in the lane: otherwise a mount would only have to end each call in
+/// time and make it again.
+#[derive(Clone, Default)]
+pub(crate) struct Habit(Arc<Mutex<Option<Instant>>>);
+
+impl Habit {
+    fn is_long(&self, now: Instant) -> bool {
+        (*self.forgotten()).is_some_and(|forgotten| forgotten > now + limits::LANE_MEMORY)
+    }
+
+    fn took(&self, computed: Duration) {
+        let now = Instant::now();
+        let mut forgotten = self.forgotten();
+        let from = forgotten.map_or(now, |forgotten| forgotten.max(now));
+        *forgotten = Some(from + computed * limits::LANE_PART);
+    }
+
+    /// When all that was taken is forgotten.
+    fn forgotten(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,24 +123,10 @@ impl Meter {
     pub(crate) fn new(opened: Instant, granted: CallLimits, habit: Habit) -> Self {
         Self {
             host_calls_left: limits::HOST_CALLS,
-            deadline: opened + granted.wall,
             compute: granted.compute,
-            computed: Duration::ZERO,
-            opened,
-            turns: Arc::new(Turns {
-                since: AtomicU64::new(micros_since(opened)),
-                long: AtomicBool::new(habit.0.load(Ordering::Relaxed)),
-            }),
-            habit,
-            waited: Duration::ZERO,
+            turns: Arc::new(Turns::new(opened, opened + granted.wall, habit)),
             ended: None,
         }
-    }
-
-    /// The guest runs from here. It may have lain idle since its last export returned.
-    pub(crate) fn resume(&mut self) {
-        self.turns.begin(self.opened);
-        self.waited = Duration::ZERO;
     }
 
     pub(crate) fn turns(&self) -> &Arc<Turns> {
@@ -107,9 +156,7 @@ impl Meter {
         if let Poll::Ready(output) = first {
             return Ok(output);
         }
-        let began = Instant::now();
-        let output = tokio::time::timeout_at(self.deadline, work).await;
-        self.waited += began.elapsed();
+        let output = tokio::time::timeout_at(self.turns.deadline, work).await;
         output.map_err(|_| self.end(past_deadline()))
     }
 
@@ -126,57 +173,35 @@ impl Meter {
         self.ended.take()
     }
 
-    /// A tick of the epoch while the guest computes: ends it, or lets others have the thread.
+    /// A tick of the epoch while the guest computes: ends it, or ends its turn.
     pub(crate) fn tick(&mut self) -> UpdateDeadline {
-        let now = Instant::now();
-        let since = self.opened + Duration::from_micros(self.turns.since.load(Ordering::Relaxed));
-        let computed = now
-            .saturating_duration_since(since)
-            .saturating_sub(std::mem::take(&mut self.waited));
-        self.computed = self.computed.saturating_add(computed);
-        if self.computed >= self.compute {
+        if self.turns.computed() >= self.compute {
             self.end(EngineError::OverLimit("out of computing time".to_owned()));
             return UpdateDeadline::Interrupt;
         }
-        if now >= self.deadline {
+        if Instant::now() >= self.turns.deadline {
             self.end(past_deadline());
             return UpdateDeadline::Interrupt;
         }
-        if self.computed >= limits::LANE_AFTER {
-            self.turns.long.store(true, Ordering::Relaxed);
-        }
-        let (opened, turns) = (self.opened, Arc::clone(&self.turns));
-        let turn = async move {
-            tokio::task::yield_now().await;
-            turns.begin(opened);
-        };
-        UpdateDeadline::YieldCustom(1, Box::pin(turn))
+        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
     }
 }
 
-impl Drop for Meter {
-    fn drop(&mut self) {
-        let long = self.computed >= limits::LANE_AFTER;
-        self.habit.0.store(long, Ordering::Relaxed);
-    }
-}
-
-fn past_deadline() -> EngineError {
+pub(crate) fn past_deadline() -> EngineError {
     EngineError::OverLimit("past the deadline of the call".to_owned())
-}
-
-fn micros_since(opened: Instant) -> u64 {
-    u64::try_from(opened.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::compute;
 
-    fn meter(wall_ms: u64, compute_ms: u64) -> Meter {
+    const TICK: Duration = limits::EPOCH_TICK;
+
+    fn meter(wall_ms: u64, compute: Duration) -> Meter {
         let granted = CallLimits {
             wall: Duration::from_millis(wall_ms),
-            compute: Duration::from_millis(compute_ms),
+            compute,
             memory_bytes: limits::MIB,
         };
         Meter::new(Instant::now(), granted, Habit::default())
@@ -186,53 +211,65 @@ mod tests {
         !matches!(meter.tick(), UpdateDeadline::Interrupt)
     }
 
+    fn ended(meter: &mut Meter) -> Option<String> {
+        meter.take_ended().map(|error| error.to_string())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn waiting_for_the_host_is_not_computing() {
-        let mut meter = meter(1000, 20);
+    async fn a_guest_computes_in_its_turns_and_not_while_it_waits_for_one_or_in_one() {
+        let mut meter = meter(10_000, 3 * TICK);
+        let turns = Arc::clone(meter.turns());
         let nap = tokio::time::sleep(Duration::from_millis(500));
         meter.wait(nap).await.unwrap();
-        assert!(goes_on(&mut meter));
-        meter.resume();
-        tokio::time::advance(Duration::from_millis(19)).await;
-        assert!(goes_on(&mut meter));
-        meter.resume();
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!goes_on(&mut meter));
-        let ended = meter.take_ended().map(|error| error.to_string());
+        turns.turn(|| std::thread::sleep(4 * TICK));
+        compute(4 * TICK);
+        assert!(turns.turn(|| goes_on(&mut meter)));
+        turns.turn(|| {
+            compute(2 * TICK);
+            assert!(goes_on(&mut meter));
+            compute(TICK);
+            assert!(!goes_on(&mut meter));
+        });
         assert_eq!(
-            ended.as_deref(),
+            ended(&mut meter).as_deref(),
             Some("engine ran over a limit: out of computing time")
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_is_long_by_what_it_computed_and_not_by_the_ticks_that_it_saw() {
-        let mut meter = meter(1000, 1000);
+    async fn a_call_is_long_by_all_its_turns_together() {
+        let turns = Arc::clone(meter(1000, TICK).turns());
         for _ in 0..3 {
-            meter.resume();
-            tokio::time::advance(Duration::from_millis(3)).await;
-            assert!(goes_on(&mut meter));
-            assert!(!meter.turns().are_long());
+            assert!(!turns.are_long());
+            turns.turn(|| compute(limits::LANE_AFTER * 2 / 5));
         }
-        let nap = tokio::time::sleep(Duration::from_millis(500));
-        meter.resume();
-        meter.wait(nap).await.unwrap();
-        assert!(goes_on(&mut meter));
-        assert!(!meter.turns().are_long());
-        meter.resume();
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(goes_on(&mut meter));
-        assert!(meter.turns().are_long());
+        assert!(turns.are_long());
+    }
+
+    /// It takes all that it may at once, and all is forgotten again.
+    #[tokio::test(start_paused = true)]
+    async fn a_mount_is_long_by_what_it_took_lately() {
+        let habit = Habit::default();
+        let once = limits::LANE_MEMORY / limits::LANE_PART;
+        let is_long = || habit.is_long(Instant::now());
+        habit.took(once);
+        assert!(!is_long());
+        habit.took(once);
+        assert!(is_long());
+        tokio::time::advance(limits::LANE_MEMORY).await;
+        assert!(!is_long());
+        tokio::time::advance(10 * limits::LANE_MEMORY).await;
+        habit.took(once);
+        assert!(!is_long());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_at_the_deadline_and_so_does_the_guest() {
-        let mut meter = meter(100, 1000);
+        let mut meter = meter(100, TICK);
         assert!(meter.wait(std::future::pending::<()>()).await.is_err());
         assert!(!goes_on(&mut meter));
-        let ended = meter.take_ended().map(|error| error.to_string());
         assert_eq!(
-            ended.as_deref(),
+            ended(&mut meter).as_deref(),
             Some("engine ran over a limit: past the deadline of the call")
         );
     }

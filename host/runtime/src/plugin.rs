@@ -83,6 +83,8 @@ pub(crate) struct Plugin {
     /// One compiles, the others wait for it.
     loading: tokio::sync::Mutex<()>,
     descriptions: Mutex<HashMap<Options, Arc<Description>>>,
+    /// When it describes itself.
+    habit: Habit,
 }
 
 /// Compiled, linked and looked up: everything of a call that does not change between calls.
@@ -140,6 +142,7 @@ impl Plugin {
             prepared: Mutex::new(None),
             loading: tokio::sync::Mutex::new(()),
             descriptions: Mutex::new(HashMap::new()),
+            habit: Habit::default(),
         });
         shared.watch(&plugin);
         Ok(plugin)
@@ -182,7 +185,7 @@ impl Plugin {
         };
         let imports = describe::nothing_granted(options);
         let mut instance =
-            Instance::open(&prepared, imports, opened, room, Habit::default()).await?;
+            Instance::open(&prepared, imports, opened, room, self.habit.clone()).await?;
         let (store, exports) = instance.exports()?;
         let metadata = prepared
             .metadata
@@ -208,7 +211,7 @@ impl Plugin {
                 .await;
             guest.end(result)
         };
-        let (described, _) = instance.run(&prepared.lane, work).await?;
+        let (described, _) = instance.run(work).await?;
         let description = Arc::new(describe::description(self.kind, described)?);
 
         let mut known = self.descriptions();
