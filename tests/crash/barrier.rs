@@ -115,7 +115,7 @@ pub(crate) struct Run {
     pub(crate) history: History<Change>,
     /// As handed out; none if it did not come to that.
     pub(crate) shares: Vec<String>,
-    /// Operations until the file had its header: before, it has another name.
+    /// Operations until the files were made: before, they have other names.
     pub(crate) start: usize,
     /// What failed, in order.
     pub(crate) failures: Vec<Failure>,
@@ -244,7 +244,7 @@ pub(crate) async fn run(disk: &CrashDisk, steps: &[Step], seed: u64) -> Result<R
             run.check_after_failure(&barrier, disk)
                 .await
                 .map_err(|error| format!("after a failed step {number}, {error}"))?;
-        } else if let Some(failed) = disk.failed()
+        } else if let Some(failed) = disk.failed_data()
             && (begun_at..disk.operations()).contains(&failed)
             && !matches!(step, Step::Restart)
         {
@@ -296,7 +296,7 @@ impl Run {
 
 /// The run of `steps` on a disk that works, with its last closing.
 pub(crate) async fn record(steps: &[Step], seed: u64) -> Result<Recording<Barriers>, String> {
-    let disk = CrashDisk::new(Vec::new());
+    let disk = CrashDisk::empty();
     let run = run(&disk, steps, seed).await?;
     if let Some(Failure::Refused(error) | Failure::Unknown(error)) = run.failures.first() {
         return Err(format!("it fails on a disk that works: {error}"));
@@ -384,7 +384,7 @@ impl Subject for Barriers {
 }
 
 async fn open(disk: &CrashDisk, seed: u64) -> Result<Barrier, String> {
-    Barrier::open_backend(disk.backend(), Arc::new(Seeded::new(seed)))
+    disk.open(Arc::new(Seeded::new(seed)))
         .await
         .map_err(|error| chain(&error))
 }

@@ -4,12 +4,12 @@
 //! file's length is journaled apart from its data, a disk writes sector by sector.
 
 use crate::chance::Chance;
-use crate::disk::{Operation, write_at};
+use crate::disk::{Change, File, write_at};
 
 /// What disks write whole, or not at all.
 const SECTOR: usize = 512;
 
-/// redb's header has the first page for itself. It must survive a torn header, but not one whose old bytes
+/// redb's header has the data file's first page for itself. It must survive a torn header, but not one whose old bytes
 /// turned to garbage: it takes single bytes to be atomic, as SQLite does.
 const HEADER: usize = 4096;
 
@@ -18,7 +18,7 @@ const HEADER: usize = 4096;
 pub(crate) enum Cut {
     /// Nothing unsynced is there.
     Lost,
-    /// All of it is. At every operation in turn, this is every prefix; it is also what a killed process leaves.
+    /// All of it is, as when the process was killed. At every operation in turn, this is every prefix.
     Kept,
     /// Some first part of it.
     Prefix,
@@ -49,11 +49,12 @@ impl Cut {
         Self::Garbage,
     ];
 
-    /// The file after it.
+    /// A file after it.
     pub(crate) fn image(
         self,
+        file: File,
         durable: &[u8],
-        unsynced: &[Operation],
+        unsynced: &[&Change],
         chance: &mut Chance,
     ) -> Vec<u8> {
         let mut image = durable.to_vec();
@@ -74,7 +75,7 @@ impl Cut {
                 }
             }
             Self::Reordered => {
-                let mut rest: Vec<_> = unsynced.iter().collect();
+                let mut rest = unsynced.to_vec();
                 for _ in 0..chance.within(0..unsynced.len() + 1) {
                     let next = chance.within(0..rest.len());
                     rest.swap_remove(next).apply(&mut image);
@@ -86,15 +87,15 @@ impl Cut {
             }
             Self::TornSectors | Self::TornBytes | Self::Garbage => {
                 for done in unsynced {
-                    self.tear(done, &mut image, chance);
+                    self.tear(file, done, &mut image, chance);
                 }
             }
         }
         image
     }
 
-    fn tear(self, done: &Operation, image: &mut Vec<u8>, chance: &mut Chance) {
-        let Operation::Write { offset, data } = done else {
+    fn tear(self, file: File, done: &Change, image: &mut Vec<u8>, chance: &mut Chance) {
+        let Change::Write { offset, data } = done else {
             if chance.coin() {
                 done.apply(image);
             }
@@ -112,7 +113,10 @@ impl Cut {
             let at = offset + n * unit;
             if chance.coin() {
                 write_at(image, at, piece);
-            } else if self == Self::Garbage && at >= HEADER && chance.coin() {
+            } else if self == Self::Garbage
+                && (file == File::Journal || at >= HEADER)
+                && chance.coin()
+            {
                 let mut garbage = piece.to_vec();
                 chance.fill(&mut garbage);
                 write_at(image, at, &garbage);

@@ -1,18 +1,25 @@
-//! A file that was damaged while nobody had it open: a bit flipped, a page lost or misplaced, an end cut off.
+//! Files that were damaged while nobody had them open: a bit flipped, a page lost or misplaced, an end cut off.
 //!
-//! What is read from it afterwards is right, or an error. It is never empty, and nothing of it panics as far
-//! as to the caller.
+//! What is read from them afterwards is right, or an error. They are never empty, and nothing of it panics as
+//! far as to the caller. Only the last entry of the journal may be missing without a word: where it is
+//! damaged, it looks like one that the power cut short, for which nobody was answered (`journal.rs`).
+//!
+//! Over some damage redb panics while it unwinds from a panic, which nobody can contain: the process ends. That
+//! is an answer, too, since it has shown and written nothing wrong. So they are looked at in child processes.
 
+use std::env;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use host_barrier::{Barrier, StorageConfig};
+use host_barrier::{Barrier, OpenError, StorageConfig};
 
-use crate::barrier::{self, Look};
+use crate::barrier::{self, Look, Model};
 use crate::chance::{Chance, Seeded};
-use crate::disk::CrashDisk;
+use crate::disk::{Change, CrashDisk, File, Images, Operation, Written};
 use crate::replay::block_on;
 use crate::watch::guarded;
 
@@ -81,68 +88,197 @@ impl Damage {
     }
 }
 
-/// A file, what is in it, and what opens it.
-#[derive(Clone)]
-pub(crate) struct File {
-    pub(crate) image: Vec<u8>,
-    pub(crate) model: barrier::Model,
-    pub(crate) shares: Vec<String>,
+/// What became of many looks.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) unharmed: usize,
+    pub(crate) harmed: usize,
+    /// The process has ended.
+    pub(crate) ended: usize,
 }
 
-impl File {
-    /// As the last step of a run leaves it, closed; or a little before, when it was not.
+/// Tells a child process what to look at: which file of which store, from which damage on.
+const PART: &str = "COFFER_CRASH_DAMAGE";
+const LOOKED: &str = "looked:";
+
+/// Looks at all of `damages` to `file`, for the test `name`: in child processes, which run that test again and
+/// in it come here. `Err` if this is one of them.
+pub(crate) fn look_at_all(
+    name: &str,
+    closed: bool,
+    file: File,
+    look: fn(&Stored, File, Damage) -> Result<Look, String>,
+    damages: impl Fn(&[u8]) -> Vec<Damage>,
+) -> Result<Tally, InChild> {
+    let part = format!("{closed} {file:?}");
+    if let Ok(asked) = env::var(PART) {
+        if let Some(from) = asked.strip_prefix(&part) {
+            let from = from.trim().parse().expect("a number");
+            look_in_this_process(closed, file, look, &damages, from);
+        }
+        return Err(InChild);
+    }
+    let mut tally = Tally::default();
+    let mut from = 0;
+    loop {
+        let child = Command::new(env::current_exe().expect("the path of this test"))
+            .args([name, "--exact", "--nocapture"])
+            .env(PART, format!("{part} {from}"))
+            .output()
+            .expect("a child process");
+        let told = String::from_utf8_lossy(&child.stdout);
+        for look in told.lines().filter_map(|line| line.strip_prefix(LOOKED)) {
+            match look {
+                "unharmed" => tally.unharmed += 1,
+                _ => tally.harmed += 1,
+            }
+            from += 1;
+        }
+        let errors = String::from_utf8_lossy(&child.stderr);
+        if child.status.success() {
+            return Ok(tally);
+        }
+        assert!(
+            errors.contains("non-unwinding panic") && child.status.code().is_none(),
+            "{part}, damage {from}: {}: {told}{errors}",
+            child.status
+        );
+        tally.ended += 1;
+        from += 1;
+    }
+}
+
+/// The test has nothing more to do here.
+pub(crate) struct InChild;
+
+fn look_in_this_process(
+    closed: bool,
+    file: File,
+    look: fn(&Stored, File, Damage) -> Result<Look, String>,
+    damages: &impl Fn(&[u8]) -> Vec<Damage>,
+    from: usize,
+) {
+    let stored = Stored::of(&barrier::everyday(), closed).expect("a store");
+    let untouched = Look::Open {
+        errors: 0,
+        missing: 0,
+        writes: true,
+    };
+    for damage in damages(stored.images.of(file)).into_iter().skip(from) {
+        let seen = look(&stored, file, damage)
+            .unwrap_or_else(|error| panic!("{file:?}, {damage:?}: {error}"));
+        let seen = if seen == untouched {
+            "unharmed"
+        } else {
+            "harmed"
+        };
+        writeln!(io::stdout(), "{LOOKED}{seen}").expect("the parent reads");
+    }
+}
+
+/// A store at rest, what is in it, and what opens it.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) images: Images,
+    model: Model,
+    /// Without the last entry of the journal.
+    before: Model,
+    shares: Vec<String>,
+}
+
+impl Stored {
+    /// As a run leaves it, closed; or when it was not closed, and the journal had something.
     pub(crate) fn of(steps: &[barrier::Step], closed: bool) -> Result<Self, String> {
         let recording = block_on(barrier::record(steps, 1))?;
-        let operations = match closed {
-            true => recording.log.len(),
-            false => recording.history.last_acknowledged(),
+        let (now, before) = match closed {
+            true => (recording.log.len(), recording.log.len()),
+            false => {
+                let last = last_entry(&recording.log).ok_or("nothing is in the journal")?;
+                (last + 1, last - 1)
+            }
         };
-        let image = recording.image(operations, crate::cut::Cut::Kept, &mut Chance::new(0));
-        let model = recording.history.permitted(operations).swap_remove(0);
-        let shares = recording.keys[0].clone();
+        let state = |operations| match &recording.history.permitted(operations)[..] {
+            [model] => Ok(model.clone()),
+            models => Err(format!("{} states at {operations}", models.len())),
+        };
         Ok(Self {
-            image,
-            model,
-            shares,
+            images: recording.written(now).seen(),
+            model: state(now)?,
+            before: state(before)?,
+            shares: recording.keys[0].clone(),
         })
     }
 
-    /// What shows of it with `damage`.
-    pub(crate) fn look(&self, damage: Damage) -> Result<Look, String> {
-        let file = self.damaged(damage);
-        within_patience(move || async move {
-            let disk = CrashDisk::new(file.image);
-            let opened = Barrier::open_backend(disk.backend(), Arc::new(Seeded::new(9))).await;
-            barrier::look(opened, &file.model, &file.shares).await
+    /// What shows of it with `damage` to `file`.
+    pub(crate) fn look(&self, file: File, damage: Damage) -> Result<Look, String> {
+        self.look_through(file, damage, |images| async {
+            let disk = CrashDisk::new(Written::new(images));
+            Ok(disk.open(Arc::new(Seeded::new(9))).await)
         })
     }
 
-    /// The same, of a file in its directory: it is looked at before it is opened for writing.
-    pub(crate) fn look_in_a_directory(&self, damage: Damage) -> Result<Look, String> {
-        let file = self.damaged(damage);
-        within_patience(move || async move {
-            let said = |error: std::io::Error| error.to_string();
+    /// The same, of files in a directory: they are looked at before they are opened for writing.
+    pub(crate) fn look_in_a_directory(&self, file: File, damage: Damage) -> Result<Look, String> {
+        self.look_through(file, damage, |images| async move {
+            let said = |error: io::Error| error.to_string();
             let directory = tempfile::tempdir().map_err(said)?;
-            let path = directory.path().join("coffer.redb");
-            fs::write(&path, &file.image).map_err(said)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(said)?;
+            for (name, image) in [
+                ("coffer.redb", images.data),
+                ("coffer.journal", images.journal),
+            ] {
+                let path = directory.path().join(name);
+                fs::write(&path, image).map_err(said)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(said)?;
+            }
             let config = StorageConfig::Redb {
                 directory: directory.path().to_owned(),
             };
-            let opened = Barrier::open(config, Arc::new(Seeded::new(9))).await;
-            barrier::look(opened, &file.model, &file.shares).await
+            Ok(Barrier::open(config, Arc::new(Seeded::new(9))).await)
         })
     }
 
-    fn damaged(&self, damage: Damage) -> Self {
-        let mut file = self.clone();
-        damage.apply(&mut file.image);
-        file
+    /// Looks in a thread of its own. A panic that is contained is an error like others; one that comes up here
+    /// is not.
+    fn look_through<O, F>(&self, file: File, damage: Damage, open: O) -> Result<Look, String>
+    where
+        O: Fn(Images) -> F + Copy + Send + 'static,
+        F: Future<Output = Result<Result<Barrier, OpenError>, String>>,
+    {
+        let mut images = self.images.clone();
+        damage.apply(images.of_mut(file));
+        let look = |model: &Model| {
+            let (images, model, shares) = (images.clone(), model.clone(), self.shares.clone());
+            within_patience(move || async move {
+                barrier::look(open(images).await?, &model, &shares).await
+            })
+        };
+        match (look(&self.model), file) {
+            (Err(_), File::Journal) => look(&self.before),
+            (seen, _) => seen,
+        }
     }
 }
 
-/// Looks in a thread of its own. A panic that is contained is an error like others; one that comes up here is
-/// not.
+/// The last operation that made an entry durable which was not the first since a checkpoint: there is one to
+/// lose and one to keep.
+fn last_entry(log: &[Operation]) -> Option<usize> {
+    let mut entries = 0;
+    let mut last = None;
+    for (at, operation) in log.iter().enumerate() {
+        match (operation.file, &operation.change) {
+            (File::Data, _) => entries = 0,
+            (File::Journal, Change::Sync) => {
+                entries += 1;
+                if entries >= 3 {
+                    last = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    last
+}
+
 fn within_patience<F>(look: impl FnOnce() -> F + Send + 'static) -> Result<Look, String>
 where
     F: Future<Output = Result<Look, String>>,

@@ -33,7 +33,7 @@ pub(crate) fn barrier_survives(
     fault: Fault,
     chance: &Chance,
 ) -> Result<(), String> {
-    let disk = CrashDisk::with_fault(Vec::new(), fault, chance.fork(1));
+    let disk = CrashDisk::with_fault(fault, chance.fork(1));
     let run = without_panic(barrier::run(&disk, steps, seed))?;
     let keys = vec![run.shares];
     survives(&barrier::Barriers, &disk, &run.history, &keys, chance)
@@ -47,7 +47,7 @@ pub(crate) fn server_survives(
     fault: Fault,
     chance: &Chance,
 ) -> Result<(), String> {
-    let disk = CrashDisk::with_fault(Vec::new(), fault, chance.fork(1));
+    let disk = CrashDisk::with_fault(fault, chance.fork(1));
     let run = without_panic(server::run(&disk, steps, seed, Some(model)))?;
     survives(&run.server, &disk, &run.history, &run.keys, chance)
 }
@@ -61,11 +61,10 @@ fn survives<S: Subject>(
 ) -> Result<(), String> {
     let mut chance = chance.fork(2);
     let cut = *chance.choose(&Cut::ALL);
-    for (how, image) in [
-        ("the process is killed", disk.killed()),
-        ("the power goes", disk.cut(cut, &mut chance)),
-    ] {
-        Crashed::new(image, history.permitted(usize::MAX), keys.to_vec())
+    let killed = disk.written();
+    let left = killed.cut(cut, &mut chance);
+    for (how, written) in [("the process is killed", killed), ("the power goes", left)] {
+        Crashed::new(written, history.permitted(usize::MAX), keys.to_vec())
             .check(subject)
             .map_err(|error| format!("then {how} ({cut:?}): {error}"))?;
     }
@@ -79,26 +78,30 @@ pub(crate) fn reads_may_fail<S: Subject>(
     at: usize,
     chance: &Chance,
 ) -> Result<usize, String> {
-    let image = recording.image(at, Cut::TornSectors, &mut chance.fork(3));
+    let written = recording.written(at);
+    let written = written.cut(Cut::TornSectors, &mut chance.fork(3));
     let (subject, keys) = (&recording.subject, &recording.keys);
     let permitted = recording.history.permitted(at);
-    let disk = CrashDisk::new(image.clone());
+    let disk = CrashDisk::new(written.clone());
     without_panic(subject.recover(&disk, permitted.clone(), keys, 1))?;
     let reads = disk.reads();
     for failing in 0..reads {
-        let disk = CrashDisk::with_failing_read(image.clone(), failing);
+        let disk = CrashDisk::with_failing_read(written.clone(), failing);
         let recovery = guarded(|| block_on(subject.recover(&disk, permitted.clone(), keys, 1)));
-        let mut permitted = permitted.clone();
+        let (mut permitted, mut keys) = (permitted.clone(), keys.clone());
         match recovery.result {
             _ if !recovery.panics.is_empty() => {
                 let panics = recovery.panics.join("; ");
                 return Err(format!("read {failing} fails, and it panics: {panics}"));
             }
             // It came as far as to write something.
-            Some(Ok(recovered)) => permitted = recovered.history.permitted(usize::MAX),
+            Some(Ok(recovered)) => {
+                permitted = recovered.history.permitted(usize::MAX);
+                keys = recovered.keys;
+            }
             _ => {}
         }
-        Crashed::new(disk.killed(), permitted, keys.clone())
+        Crashed::new(disk.written(), permitted, keys)
             .check(subject)
             .map_err(|error| format!("read {failing} failed, and later: {error}"))?;
     }

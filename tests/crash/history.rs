@@ -68,15 +68,6 @@ impl<E: Effect> History<E> {
         self.parts[begun.0].end = End::Refused;
     }
 
-    /// When the last part was acknowledged.
-    pub(crate) fn last_acknowledged(&self) -> usize {
-        let done = self.parts.iter().filter_map(|part| match part.end {
-            End::Done(when) => Some(when),
-            End::Open | End::Refused => None,
-        });
-        done.max().unwrap_or_default()
-    }
-
     /// The states of which one must be there if the disk stops after this many operations.
     ///
     /// What nobody knows of may have come true in its turn, or not yet: then it may after all that was

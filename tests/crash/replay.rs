@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use crate::cut::Cut;
-use crate::disk::{CrashDisk, Operation};
+use crate::disk::{Change, CrashDisk, Images, Operation, Written};
 use crate::history::{Effect, History};
 use crate::watch::guarded;
 
@@ -39,9 +39,9 @@ pub(crate) struct Recording<S: Subject> {
     pub(crate) keys: Vec<S::Keys>,
 }
 
-/// A file after a crash, and what may be in it.
+/// A disk after a crash, and what may be on it.
 pub(crate) struct Crashed<S: Subject> {
-    image: Vec<u8>,
+    written: Written,
     permitted: Vec<<S::Effect as Effect>::State>,
     keys: Vec<S::Keys>,
     depth: u8,
@@ -49,7 +49,7 @@ pub(crate) struct Crashed<S: Subject> {
 
 /// A recovery that was recorded as well.
 struct Recovery<S: Subject> {
-    image: Vec<u8>,
+    written: Written,
     log: Vec<Operation>,
     recovered: Recovered<S>,
     depth: u8,
@@ -57,13 +57,13 @@ struct Recovery<S: Subject> {
 
 impl<S: Subject> Crashed<S> {
     pub(crate) fn new(
-        image: Vec<u8>,
+        written: Written,
         permitted: Vec<<S::Effect as Effect>::State>,
         keys: Vec<S::Keys>,
     ) -> Self {
         let depth = 0;
         Self {
-            image,
+            written,
             permitted,
             keys,
             depth,
@@ -71,7 +71,7 @@ impl<S: Subject> Crashed<S> {
     }
 
     fn recover(self, subject: &S) -> Result<Recovery<S>, String> {
-        let disk = CrashDisk::new(self.image.clone());
+        let disk = CrashDisk::new(self.written.clone());
         let depth = self.depth + 1;
         let work = async {
             let recovered = subject
@@ -87,7 +87,7 @@ impl<S: Subject> Crashed<S> {
         }
         let recovered = guarded.result.ok_or("it panics, and nobody saw how")??;
         Ok(Recovery {
-            image: self.image,
+            written: self.written,
             log: disk.log(),
             recovered,
             depth,
@@ -109,15 +109,15 @@ impl<S: Subject> Crashed<S> {
         let recovery = self.recover(subject)?;
         let mut count = 0;
         each_crash(
-            &recovery.image,
+            &recovery.written,
             0,
             &recovery.log,
             cuts,
             chance,
-            |at, cut, image| {
+            |at, cut, written| {
                 count += 1;
                 recovery
-                    .crashed(at, image)
+                    .crashed(at, written)
                     .check(subject)
                     .map_err(|error| format!("at operation {at} of the recovery, {cut:?}: {error}"))
             },
@@ -127,9 +127,9 @@ impl<S: Subject> Crashed<S> {
 }
 
 impl<S: Subject> Recovery<S> {
-    fn crashed(&self, operations: usize, image: Vec<u8>) -> Crashed<S> {
+    fn crashed(&self, operations: usize, written: Written) -> Crashed<S> {
         Crashed {
-            image,
+            written,
             permitted: self.recovered.history.permitted(operations),
             keys: self.recovered.keys.clone(),
             depth: self.depth,
@@ -138,38 +138,38 @@ impl<S: Subject> Recovery<S> {
 }
 
 impl<S: Subject> Recording<S> {
-    fn crashed(&self, operations: usize, image: Vec<u8>) -> Crashed<S> {
+    fn crashed(&self, operations: usize, written: Written) -> Crashed<S> {
         let permitted = self.history.permitted(operations);
-        Crashed::new(image, permitted, self.keys.clone())
+        Crashed::new(written, permitted, self.keys.clone())
     }
 
     /// As on a disk that says it has synced, and has not.
     pub(crate) fn forget_syncs(&mut self) {
         for operation in &mut self.log {
-            if matches!(operation, Operation::Sync) {
+            if matches!(operation.change, Change::Sync) {
                 let (offset, data) = (0, [].into());
-                *operation = Operation::Write { offset, data };
+                operation.change = Change::Write { offset, data };
             }
         }
     }
 
-    /// The file if the power goes after this many operations.
-    pub(crate) fn image(&self, operations: usize, cut: Cut, chance: &mut Chance) -> Vec<u8> {
-        image_at(&[], &self.log[..operations], cut, chance)
+    /// The disk after this many operations.
+    pub(crate) fn written(&self, operations: usize) -> Written {
+        written_at(&fresh(), &self.log[..operations])
     }
 
     /// The power goes after every operation, in each of these ways. Returns how often.
     pub(crate) fn crash_everywhere(&self, cuts: &[Cut], chance: &Chance) -> Result<usize, String> {
         let mut count = 0;
         each_crash(
-            &[],
+            &fresh(),
             self.start,
             &self.log,
             cuts,
             chance,
-            |at, cut, image| {
+            |at, cut, written| {
                 count += 1;
-                self.crashed(at, image)
+                self.crashed(at, written)
                     .check(&self.subject)
                     .map_err(|error| format!("at operation {at}, {cut:?}: {error}"))
             },
@@ -186,18 +186,18 @@ impl<S: Subject> Recording<S> {
     ) -> Result<usize, String> {
         let mut count = 0;
         each_crash(
-            &[],
+            &fresh(),
             self.start,
             &self.log,
             cuts,
             chance,
-            |at, cut, image| {
+            |at, cut, written| {
                 if at % every != 0 {
                     return Ok(());
                 }
                 let chance = chance.fork(at as u64);
                 count += self
-                    .crashed(at, image)
+                    .crashed(at, written)
                     .check_with_a_second_crash(&self.subject, cuts, &chance)
                     .map_err(|error| format!("at operation {at}, {cut:?}: {error}"))?;
                 Ok(())
@@ -211,7 +211,7 @@ impl<S: Subject> Recording<S> {
         let mut at = chance.within(self.start..self.log.len() + 1);
         let mut cut = *chance.choose(&Cut::ALL);
         let mut told = format!("at operation {at}, {cut:?}");
-        let mut crashed = self.crashed(at, self.image(at, cut, chance));
+        let mut crashed = self.crashed(at, self.written(at).cut(cut, chance));
         for _ in 0..chance.within(0..5) {
             let recovery = crashed
                 .recover(&self.subject)
@@ -219,8 +219,8 @@ impl<S: Subject> Recording<S> {
             at = chance.within(0..recovery.log.len() + 1);
             cut = *chance.choose(&Cut::ALL);
             told = format!("{told}; at operation {at} of its recovery, {cut:?}");
-            let image = image_at(&recovery.image, &recovery.log[..at], cut, chance);
-            crashed = recovery.crashed(at, image);
+            let written = written_at(&recovery.written, &recovery.log[..at]);
+            crashed = recovery.crashed(at, written.cut(cut, chance));
         }
         crashed
             .check(&self.subject)
@@ -228,48 +228,46 @@ impl<S: Subject> Recording<S> {
     }
 }
 
-/// Walks through `log` and hands out the file as each cut leaves it, after every operation from `start`.
+/// Walks through `log` and hands out the disk as each cut leaves it, after every operation from `start`.
 fn each_crash(
-    image: &[u8],
+    written: &Written,
     start: usize,
     log: &[Operation],
     cuts: &[Cut],
     chance: &Chance,
-    mut check: impl FnMut(usize, Cut, Vec<u8>) -> Result<(), String>,
+    mut check: impl FnMut(usize, Cut, Written) -> Result<(), String>,
 ) -> Result<(), String> {
-    let mut durable = image.to_vec();
-    let mut synced = 0;
+    let mut written = written.clone();
     for at in 0..=log.len() {
-        if let Some(Operation::Sync) = at.checked_sub(1).map(|last| &log[last]) {
-            log[synced..at]
-                .iter()
-                .for_each(|done| done.apply(&mut durable));
-            synced = at;
+        if let Some(last) = at.checked_sub(1) {
+            written.perform(log[last].clone());
         }
         if at < start {
             continue;
         }
-        let unsynced = &log[synced..at];
         for (n, cut) in cuts.iter().enumerate() {
-            if n > 0 && unsynced.is_empty() {
+            if n > 0 && written.is_safe() {
                 // All cuts are the same.
                 break;
             }
             let mut chance = chance.fork((at * Cut::ALL.len() + n) as u64);
-            check(at, *cut, cut.image(&durable, unsynced, &mut chance))?;
+            check(at, *cut, written.cut(*cut, &mut chance))?;
         }
     }
     Ok(())
 }
 
-fn image_at(image: &[u8], log: &[Operation], cut: Cut, chance: &mut Chance) -> Vec<u8> {
-    let is_sync = |done: &Operation| matches!(done, Operation::Sync);
-    let synced = log.iter().rposition(is_sync).map_or(0, |last| last + 1);
-    let mut durable = image.to_vec();
-    log[..synced]
-        .iter()
-        .for_each(|done| done.apply(&mut durable));
-    cut.image(&durable, &log[synced..], chance)
+/// Where every recording begins.
+fn fresh() -> Written {
+    Written::new(Images::new())
+}
+
+fn written_at(written: &Written, log: &[Operation]) -> Written {
+    let mut written = written.clone();
+    for operation in log {
+        written.perform(operation.clone());
+    }
+    written
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use host_barrier::Barrier;
 use host_core::{
     Body, ClientToken, Clock, Core, HandleError, Initialize, Parts, Request, Response, SealKind,
     Settings,
@@ -133,7 +132,7 @@ pub(crate) struct Run {
     pub(crate) history: History<Difference>,
     pub(crate) keys: Vec<Keys>,
     pub(crate) server: Server,
-    /// Operations until the file had its header: before, it has another name.
+    /// Operations until the files were made: before, they have other names.
     pub(crate) start: usize,
     /// What was seen after the start and after each step.
     pub(crate) sights: Vec<Seen>,
@@ -231,7 +230,7 @@ pub(crate) async fn run(
             step => run.server.request(&core, &made.root, step).await,
         };
         let done = disk.operations();
-        if let Some(failed) = disk.failed().filter(|at| (begun..done).contains(at))
+        if let Some(failed) = disk.failed_data().filter(|at| (begun..done).contains(at))
             && result.is_ok()
             // Others clean up behind their commit, and may leave that to chance.
             && matches!(step, Step::Write(..) | Step::Token(_) | Step::Revoke(_))
@@ -317,7 +316,7 @@ fn parts(before: &Seen, after: &Seen) -> [Difference; 2] {
 
 /// The run of `steps` on a disk that works, with its last closing.
 pub(crate) async fn record(steps: &[Step], seed: u64) -> Result<Recording<Server>, String> {
-    let disk = CrashDisk::new(Vec::new());
+    let disk = CrashDisk::empty();
     let run = run(&disk, steps, seed, None).await?;
     if let Some(Failure::Start(told) | Failure::Disk { told, .. }) = run.failures.first() {
         return Err(format!("it fails on a disk that works: {told}"));
@@ -500,7 +499,8 @@ fn without_root() -> Seen {
 
 async fn start(disk: &CrashDisk, seed: u64) -> Result<Arc<Core>, String> {
     let random = Arc::new(Seeded::new(seed));
-    let barrier = Barrier::open_backend(disk.backend(), random.clone())
+    let barrier = disk
+        .open(random.clone())
         .await
         .map_err(|error| chain(&error))?;
     Ok(Core::new(Parts {

@@ -123,7 +123,10 @@ fn names_and_values_are_not_in_the_file() {
         "sys/policies/acl/canary-policy",
         serde_json::json!({"policy": "path \"canary-path\" { capabilities = [\"read\"] }"}),
     );
-    let file = std::fs::read(vault.directory().join("data/coffer.redb")).expect("the file");
+    let data = vault.directory().join("data");
+    let files = ["coffer.redb", "coffer.journal"];
+    let file = files.map(|name| std::fs::read(data.join(name)).expect("the file"));
+    let file = file.concat();
     for canary in [
         "canary-name",
         "canary-field",

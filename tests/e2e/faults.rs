@@ -18,7 +18,7 @@ use crate::support::{Answer, Client, Keys, TestVault, coffer, command, say, wait
 
 #[test]
 fn on_a_full_disk_reads_go_on_and_writes_come_back_with_the_room() {
-    let Some(disk) = Disk::tmpfs("size=16m") else {
+    let Some(disk) = Disk::tmpfs("size=64m") else {
         return;
     };
     let mut story = Story::on(&disk.path);
@@ -84,7 +84,7 @@ fn a_server_does_not_start_where_it_cannot_write_and_says_why() {
         fill(&disk.path.join("filler"));
         does_not_start(&disk.path, full);
     }
-    if let Some(disk) = Disk::tmpfs("size=16m") {
+    if let Some(disk) = Disk::tmpfs("size=64m") {
         disk.remount("ro");
         does_not_start(&disk.path, read_only);
         disk.remount("rw");
@@ -190,7 +190,7 @@ impl Story {
     fn plays(&mut self, says: &str, breaks: impl FnOnce(u32), mends: impl FnOnce(u32)) {
         let pid = self.vault.pid();
         breaks(pid);
-        // What still fits in the file may be taken.
+        // What still fits in the file may be taken, and in the journal, which has its room from the beginning.
         let failed = (0..10_000)
             .map(|n| self.put(&format!("broken-{n}")))
             .find(|answer| answer.status != 200)
@@ -327,7 +327,7 @@ impl Disk {
         let directory = TempDir::new().expect("a directory");
         let image = directory.path().join("image");
         let file = std::fs::File::create(&image).expect("a new file");
-        file.set_len(32 << 20).expect("a sparse file");
+        file.set_len(64 << 20).expect("a sparse file");
         if !quietly(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image)) {
             say("faults: NOT RUN: there is no mkfs.ext4");
             return None;

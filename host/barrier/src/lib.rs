@@ -22,7 +22,9 @@
 //!
 //! What the file shows to whoever has it without the keys: how many records and directories there are and how
 //! many each directory has, buckets of their sizes, and, from several copies of the file, which record
-//! changed. Not: names, lengths, contents, which mount is which.
+//! changed. While it is open, the journal beside it shows the same of some time past by itself: which records
+//! were written together, in which order, and sealed as they were. Not: names, lengths, contents, which
+//! mount is which.
 
 #![cfg_attr(
     test,
@@ -67,7 +69,7 @@ pub use crate::seal::{
 };
 pub use crate::shamir::{ShareError, UnsealShare};
 pub use crate::store::Revision;
-pub use crate::store::redb::OpenError;
+pub use crate::store::files::OpenError;
 pub use crate::store::watch::Watch;
 pub use crate::transaction::{CommitError, Contested, RecordStamp, Transaction};
 pub use crate::view::{Page, View, ViewError};
@@ -77,9 +79,9 @@ pub use crate::view::{Page, View, ViewError};
 pub enum StorageConfig {
     /// In memory, gone with the process: `storage "inmem"`.
     Memory,
-    /// In the file `coffer.redb`: `storage "redb"`.
+    /// In the file `coffer.redb`, with `coffer.journal`: `storage "redb"`.
     Redb {
-        /// Where that file is. Made if it is missing.
+        /// Where those files are. Made if it is missing.
         directory: PathBuf,
     },
 }
@@ -193,20 +195,26 @@ impl Barrier {
             }
             StorageConfig::Redb { directory } => {
                 // Opening reads, may repair, and syncs.
-                let store = tokio::task::spawn_blocking(move || RedbStore::open(&directory))
-                    .await
-                    .map_err(|source| OpenError::Unusable(source.into()))??;
+                let store = tokio::task::spawn_blocking({
+                    let random = random.clone();
+                    move || RedbStore::open(&directory, random)
+                })
+                .await
+                .map_err(|source| OpenError::Unusable(source.into()))??;
                 Self::over(Arc::new(store), "redb", random).await
             }
         }
     }
 
-    /// Opens redb over any storage: for tests, and for a simulator of crashes and failing disks.
+    /// Opens redb and its journal over any storage: for tests, and for a simulator of crashes and failing disks.
+    /// A journal that has a length but no content keeps its length: a short one is full soon.
     pub async fn open_backend(
         backend: impl ::redb::StorageBackend,
+        journal: impl ::redb::StorageBackend,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
-        Self::over(Arc::new(RedbStore::open_backend(backend)?), "redb", random).await
+        let store = RedbStore::open_backend(backend, journal, random.clone())?;
+        Self::over(Arc::new(store), "redb", random).await
     }
 
     async fn over(

@@ -11,7 +11,10 @@
 //! The trait is small and its reads come in batches so that it can be served over the network: etcd has the
 //! same revisions (`mod_revision`), compares them in its transactions, and has prefix watches.
 
+mod contained;
 mod disk;
+pub(crate) mod files;
+mod journal;
 pub(crate) mod memory;
 mod overlay;
 pub(crate) mod redb;
@@ -95,7 +98,7 @@ pub(crate) enum WriteError {
     /// Nothing was written.
     #[error("the store refused a commit")]
     Refused(#[source] Fault),
-    /// It failed midway. All of it is on disk or nothing: later snapshots show which.
+    /// It failed midway. All of it is there or nothing: snapshots show which, once commits succeed again.
     #[error("a commit failed midway")]
     Unknown(#[source] Fault),
 }

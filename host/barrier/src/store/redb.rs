@@ -1,22 +1,32 @@
-//! The store in a file, with redb.
-//!
-//! Durability: every redb commit is `Immediate`, in two phases, and saves the allocator state (quick-repair),
-//! so that an open after a crash takes no scan.
+//! The store in a file, with redb, and a journal beside it.
 //!
 //! Group commit: redb has one writer, and a sync costs far more than a put. So one thread owns the writing.
-//! It takes what has queued up, checks and applies each batch in order within one redb transaction, commits
-//! that once, tells the watchers, and answers everybody. With 64 clients that is fifteen times the commits of
-//! a transaction each, and alone it costs a client nothing.
+//! It takes what has queued up, checks and applies each batch in order within one redb transaction, appends what
+//! applied to the journal (`journal.rs`), which is one write and one sync, and only then commits to redb, shows
+//! the new state to readers, tells the watchers, and answers everybody. Nobody sees what is not durable.
+//!
+//! Checkpoints: that commit to redb is in memory only, since a durable one writes every page that it touched,
+//! wherever it lies, and syncs twice. redb is made durable when the journal has no room for a group (then the
+//! group goes with it, and not into the journal), when nothing was written for a while, and when the store is
+//! closed. A durable commit of redb goes in two phases and saves the allocator state (quick-repair), so that an
+//! open after a crash takes no scan. It says in the file's header which round of the journal comes next.
+//!
+//! Opening: the state as of the last checkpoint, and what the journal has since, applied by the function that
+//! applied it before. That is in memory, so that a full disk keeps nobody from reading; the first commit is a
+//! checkpoint. Format 1 is a file that stands alone, as one that was closed does: earlier versions read it, and
+//! it may be copied by itself. In format 2 the newest commits are in the journal.
+//!
+//! Memory: pages of commits that are not durable stay in redb's write buffer, up to half of its cache. More go
+//! to the file early, where nothing points to them yet.
 //!
 //! When the disk fails, redb gives it up: it writes no more, and reads only what it has cached. The writer then
-//! opens the file again by itself, as a start after a crash would (`disk.rs`), and what is on disk is the truth.
-//! If the commit that failed is not there, nothing of it was written; if it is, whoever waits is told that
-//! the outcome is unknown, since its sync is what failed. Watchers are told that anything may have changed.
+//! opens the file again by itself, as a start after a crash would (`disk.rs`), and applies what the journal has of
+//! what was answered. If the commit that failed is neither there nor in the journal, nothing of it was written;
+//! otherwise whoever waits is told that the outcome is unknown. Watchers are told that anything may have
+//! changed. The next commit is a checkpoint, which voids what the journal may have of the one that failed.
 //! For a while after a failure writes are refused without trying, and the file is opened again no more often
 //! than that: opening costs the cache.
-//!
-//! Damage: redb checks most of what it reads from a file, and asserts the rest. Whatever calls it is
-//! therefore `contained`: a panic over a damaged page is an error of the call that met it.
+//! If it is the journal that fails, its group becomes a checkpoint, as do all that follow: slower, and safe.
 //!
 //! Reads run on the caller's thread: a point read from redb's cache takes about a microsecond, a hop to a
 //! blocking thread ten. A read that misses the cache waits for the disk; on the machines this is made for
@@ -25,17 +35,10 @@
 //! Beginning a read costs redb three times what a point read does, and takes a lock of the writer's. So readers
 //! share one snapshot, which the writer replaces after each commit. It keeps nothing from being reclaimed
 //! for longer than until the next commit.
-//!
-//! The file: never initialised over something else. A new one is made under another name, synced, and
-//! renamed, while a lock on `coffer.lock` keeps other processes out; so a file under our name is always a
-//! whole one.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _};
-use std::ops::Deref;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -43,93 +46,42 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redb::backends::FileBackend;
 use redb::{
-    Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable,
-    StorageBackend, StorageError, TableDefinition, TableError,
+    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, TableError, WriteTransaction,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::limits;
 use crate::names::{KeyRange, StoreKey};
+use crate::random::{self, Random};
+use crate::store::contained::{Contained, contained};
 use crate::store::disk::Disk;
-use crate::store::overlay::Overlay;
+use crate::store::files::{self, Files, OpenError};
+use crate::store::journal::{Journal, JournalError};
 use crate::store::watch::{Watch, Watchers};
 use crate::store::{
     Fault, ReadError, Record, Records, Revision, Snapshot, Store, WriteBatch, WriteError,
 };
 
-const FILE: &str = "coffer.redb";
-const NEW_FILE: &str = "coffer.redb.new";
-const LOCK_FILE: &str = "coffer.lock";
-/// How every redb file begins.
-const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-
-/// That the file is ours, in which format, and the revision of the last commit.
+/// That the file is ours, in which format, and the revision of the last commit; the id of the store, and the
+/// epoch of the journal's round.
 const HEADER: TableDefinition<'static, &'static str, u64> = TableDefinition::new("coffer");
 const HEADER_FORMAT: &str = "format";
 const HEADER_REVISION: &str = "revision";
-const FORMAT: u64 = 1;
+const HEADER_STORE: &str = "store";
+const HEADER_EPOCH: &str = "epoch";
+/// The file has everything.
+pub(super) const ALONE: u64 = 1;
+/// The journal has what is newer.
+pub(super) const JOURNALED: u64 = 2;
 
 /// Each value is preceded by the revision that wrote it, 8 bytes.
 const RECORDS: TableDefinition<'static, &'static [u8; StoreKey::BYTES], &'static [u8]> =
     TableDefinition::new("records");
 const REVISION_BYTES: usize = 8;
 type Table<'t> = redb::Table<'t, &'static [u8; StoreKey::BYTES], &'static [u8]>;
-
-/// Why a store did not open. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file is there, but not one of ours.
-    #[error(
-        "{path} is not a data file of this program ({reason}); \
-         nothing was changed: move it away, or choose another storage path"
-    )]
-    ForeignFile {
-        /// Which file.
-        path: PathBuf,
-        /// How that shows.
-        reason: &'static str,
-    },
-    /// Others than the owner may read or write the file.
-    #[error("{path} is open to others than its owner (mode {mode:04o}); run: chmod 600 {path}")]
-    Permissions {
-        /// Which file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Another process has it.
-    #[error(
-        "the data in {directory} is in use by another process; stop it first, or choose another storage path"
-    )]
-    Locked {
-        /// Which directory.
-        directory: PathBuf,
-    },
-    /// Written by a newer version of this program.
-    #[error(
-        "the data file has format {found}, and this version knows formats up to {FORMAT}; use a newer version"
-    )]
-    NewerFormat {
-        /// Its format.
-        found: u64,
-    },
-    /// The file system or the file failed.
-    #[error("could not {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With which file or directory.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// What is in the file makes no sense to the barrier.
-    #[error("the data file cannot be used")]
-    Unusable(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// See the module.
 pub(crate) struct RedbStore {
@@ -172,7 +124,7 @@ impl Shared {
 }
 
 struct Opened {
-    database: Closing,
+    database: Contained,
     /// Whether the disk has failed under this database: it will not use it again. Snapshots outlive the
     /// database and tell of it, too.
     gave_up: Arc<AtomicBool>,
@@ -201,95 +153,37 @@ struct Job {
 }
 
 impl RedbStore {
-    /// Opens `coffer.redb` in `directory`; makes both if there is no such file.
-    pub(crate) fn open(directory: &Path) -> Result<Self, OpenError> {
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| OpenError::Io {
-                action,
-                path,
-                source: source.into(),
-            }
+    /// Opens the files in `directory`; makes what there is not.
+    pub(crate) fn open(directory: &Path, random: Arc<dyn Random>) -> Result<Self, OpenError> {
+        let files = files::open(directory, random)?;
+        Self::start(files)
+    }
+
+    /// A store on any backends of redb: how crashes and failing disks are simulated. An empty one is
+    /// initialised. A journal that has a length but no content keeps its length.
+    pub(crate) fn open_backend(
+        data: impl StorageBackend,
+        journal: impl StorageBackend,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, OpenError> {
+        Self::start(files::open_backend(data, journal, random)?)
+    }
+
+    fn start(files: Files) -> Result<Self, OpenError> {
+        let Files {
+            database,
+            disk,
+            mut journal,
+            journal_path,
+            lock,
+        } = files;
+        let unusable = |error: redb::Error| OpenError::Unusable(Cause::of(&error).fault());
+        let header = Header::read(&*database).map_err(unusable)?;
+        let replayed = match header {
+            Some(header) if header.format == ALONE => journal.blank().map_err(JournalError::from),
+            _ => replay(&database, &mut journal, Revision(u64::MAX)).map_err(unusable)?,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(failed("create the directory", directory))?;
-
-        let lock_path = directory.join(LOCK_FILE);
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(failed("open the lock file", &lock_path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::Locked {
-                directory: directory.to_owned(),
-            },
-            TryLockError::Error(source) => failed("lock", &lock_path)(source),
-        })?;
-
-        let path = directory.join(FILE);
-        match path.symlink_metadata() {
-            Ok(_) => {
-                let (database, disk) = open_file(directory, &path)?;
-                Self::start(database, disk, Some(lock))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Left over from a first start that was cut short; it never held anything that was
-                // acknowledged.
-                let new = directory.join(NEW_FILE);
-                match std::fs::remove_file(&new) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(failed("remove the unfinished file", &new)(error));
-                    }
-                    _ => {}
-                }
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&new)
-                    .map_err(failed("create", &new))?;
-                let (database, disk) = open_disk(directory, &new, file)?;
-                write_header(&database).map_err(|source| OpenError::Io {
-                    action: "initialise",
-                    path: new.clone(),
-                    source,
-                })?;
-                std::fs::rename(&new, &path).map_err(failed("rename the new file to", &path))?;
-                File::open(directory)
-                    .and_then(|directory| directory.sync_all())
-                    .map_err(failed("sync the directory", directory))?;
-                Self::start(database, disk, Some(lock))
-            }
-            Err(error) => Err(failed("look at", &path)(error)),
-        }
-    }
-
-    /// A store on any backend of redb: how crashes and failing disks are simulated. An empty one is
-    /// initialised.
-    pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let unusable = |source: Fault| OpenError::Unusable(source);
-        let empty = backend.len().map_err(|source| unusable(source.into()))? == 0;
-        let disk = Disk::new(backend, None);
-        let database = Closing::over(disk.clone()).map_err(|source| unusable(source.into()))?;
-        if empty {
-            write_header(&database).map_err(unusable)?;
-        }
-        match format(&*database) {
-            Ok(Some(FORMAT)) => Self::start(database, disk, None),
-            Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
-            Ok(None) => Err(OpenError::Unusable("it has no header of ours".into())),
-            Err(source) => Err(unusable(source)),
-        }
-    }
-
-    fn start(database: Closing, disk: Disk, lock: Option<File>) -> Result<Self, OpenError> {
+        replayed.map_err(|error| files::unfit(&journal_path, error))?;
         let opened = Opened::new(database);
         let snapshot =
             RedbSnapshot::take(&opened).map_err(|error| OpenError::Unusable(error.into()))?;
@@ -303,11 +197,16 @@ impl RedbStore {
         let writer = Writer {
             shared: shared.clone(),
             disk: disk.clone(),
+            journal,
             trouble: None,
         };
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|source| OpenError::Unusable(source.into()))?;
         let writer = std::thread::Builder::new()
             .name("barrier-writer".to_owned())
-            .spawn(move || writer.run(orders))
+            .spawn(move || writer.run(orders, &clock))
             .map_err(|source| OpenError::Unusable(source.into()))?;
         Ok(Self {
             queue: Some(queue),
@@ -330,7 +229,7 @@ impl RedbStore {
 }
 
 impl Opened {
-    fn new(database: Closing) -> Self {
+    fn new(database: Contained) -> Self {
         Self {
             database,
             gave_up: Arc::default(),
@@ -393,6 +292,7 @@ struct Writer {
     shared: Arc<Shared>,
     /// As the database that is in use has it.
     disk: Disk,
+    journal: Journal,
     /// From a failure until a commit succeeds.
     trouble: Option<Trouble>,
 }
@@ -406,8 +306,25 @@ struct Trouble {
 
 impl Writer {
     /// Until the queue is closed and empty.
-    fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(first) = orders.blocking_recv() {
+    fn run(mut self, mut orders: mpsc::Receiver<Order>, clock: &tokio::runtime::Runtime) {
+        loop {
+            let first = match !self.journal.wants_checkpoint() || self.trouble.is_some() {
+                true => orders.blocking_recv(),
+                false => {
+                    let next = async { timeout(limits::IDLE, orders.recv()).await };
+                    let Ok(first) = clock.block_on(next) else {
+                        if let Err(error) = self.checkpoint(JOURNALED) {
+                            // What was answered is in the journal.
+                            drop(self.give_up(&Cause::of(&error)));
+                        }
+                        continue;
+                    };
+                    first
+                }
+            };
+            let Some(first) = first else {
+                return self.close();
+            };
             let mut group = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
@@ -442,7 +359,7 @@ impl Writer {
         }
         let before = self.shared.watchers.latest();
         let opened = self.shared.database();
-        match commit_group(&opened.database, &group) {
+        let failure = match commit_group(&opened.database, &mut self.journal, &group) {
             Ok(verdicts) => {
                 self.shared.show(RedbSnapshot::take(&opened).ok());
                 if self.trouble.take().is_some() {
@@ -458,44 +375,77 @@ impl Writer {
                     // Whoever no longer waits has lost nothing but the answer.
                     drop(job.answer.send(verdict.map_err(WriteError::Conflict)));
                 }
+                return;
             }
-            Err(failure) => {
-                let (GroupFailure::Refused(error) | GroupFailure::Unknown(error)) = &failure;
-                let cause = Cause::of(error);
-                let mut known = matches!(failure, GroupFailure::Refused(_));
-                if gives_up(error) {
-                    tracing::error!(
-                        error = %cause.text,
-                        "the storage could not be written; reads go on, and writes are tried again from time to time"
-                    );
-                    opened.gave_up.store(true, Ordering::Relaxed);
-                    drop(opened);
-                    self.trouble_begins(cause.clone());
-                    // Reads need it in any case, and it shows whether the commit is there.
-                    known |= matches!(self.mend(), Ok(revision) if revision == before);
-                }
-                match known {
-                    true => refuse(group, &cause),
-                    false => {
-                        for job in group {
-                            drop(job.answer.send(Err(WriteError::Unknown(cause.fault()))));
-                        }
-                    }
+            Err(failure) => failure,
+        };
+        drop(opened);
+        let (GroupFailure::Refused(error) | GroupFailure::Commit { error, .. }) = &failure;
+        let cause = Cause::of(error);
+        // redb takes no write any more. Reads need it opened in any case, and it shows whether the commit is there.
+        let there = self.give_up(&cause);
+        let known = match failure {
+            GroupFailure::Refused(_) => true,
+            GroupFailure::Commit { journaled, .. } => {
+                !journaled && matches!(there, Ok(revision) if revision == before)
+            }
+        };
+        match known {
+            true => refuse(group, &cause),
+            false => {
+                for job in group {
+                    drop(job.answer.send(Err(WriteError::Unknown(cause.fault()))));
                 }
             }
         }
     }
 
-    /// Opens the file again, as after a crash. Returns the revision that is on it.
+    /// Makes redb durable as it is in memory, and begins the journal anew.
+    fn checkpoint(&mut self, format: u64) -> Result<(), redb::Error> {
+        let opened = self.shared.database();
+        let transaction = contained(|| begin_in_memory(&opened.database))?;
+        checkpoint(transaction, &mut self.journal, format)
+    }
+
+    /// Leaves a file that stands alone, and a journal that is blank.
+    fn close(mut self) {
+        if self.shared.database().gave_up.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.checkpoint(ALONE) {
+            let error = Cause::of(&error).text;
+            tracing::error!(%error, "the data file could not be closed; the journal has what was written last");
+        } else if let Err(error) = self.journal.blank() {
+            tracing::warn!(%error, "the journal could not be cleared; the next start does that");
+        }
+    }
+
+    /// The database has failed, for this cause. Returns the revision that another one shows.
+    fn give_up(&mut self, cause: &Cause) -> Result<Revision, Cause> {
+        tracing::error!(
+            error = %cause.text,
+            "the storage could not be written; reads go on, and writes are tried again from time to time"
+        );
+        let opened = self.shared.database();
+        opened.gave_up.store(true, Ordering::Relaxed);
+        drop(opened);
+        self.trouble_begins(cause.clone());
+        self.mend()
+    }
+
+    /// Opens the file again, as after a crash, but leaves out what nobody was told of: the journal may have it, and
+    /// the disk not. Returns the revision that this shows.
     fn mend(&mut self) -> Result<Revision, Cause> {
         let disk = self.disk.hand_over();
+        let told = self.shared.watchers.latest();
         let opened = (|| {
-            let database = Closing::over(disk.clone())?;
+            let database = Contained::over(disk.clone())?;
+            let replayed = replay(&database, &mut self.journal, told)?;
+            replayed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
         })();
-        let told = self.shared.watchers.latest();
         let cause = match opened {
             Ok((opened, snapshot)) if snapshot.revision >= told => {
                 let revision = snapshot.revision;
@@ -541,8 +491,10 @@ fn refuse(group: Vec<Job>, cause: &Cause) {
 
 /// Why a whole group failed.
 enum GroupFailure {
+    /// Nothing was written.
     Refused(redb::Error),
-    Unknown(redb::Error),
+    /// redb has it or not. If it went to the journal, that may have it until the next checkpoint.
+    Commit { error: redb::Error, journaled: bool },
 }
 
 /// Whether redb uses its disk no more after this.
@@ -564,6 +516,10 @@ impl Cause {
                 kind: error.kind(),
                 text: error.to_string(),
             },
+            redb::Error::Corrupted(text) => Self {
+                kind: ErrorKind::InvalidData,
+                text: text.clone(),
+            },
             redb::Error::PreviousIo => Self {
                 kind: ErrorKind::Other,
                 text: "the disk failed before; until the data file could be opened again, \
@@ -583,18 +539,17 @@ impl Cause {
 }
 
 /// Each batch of `group` in its order, in one redb transaction: its revision, or the record that stood in the
-/// way.
+/// way. Durable when this is done: in the journal or, if that has no room or fails, with a checkpoint.
 fn commit_group(
     database: &Database,
+    journal: &mut Journal,
     group: &[Job],
 ) -> Result<Vec<Result<Revision, StoreKey>>, GroupFailure> {
+    let journaled = journal.has_room(group.iter().map(|job| &job.batch));
     let mut verdicts = Vec::with_capacity(group.len());
     // Until the commit, an error drops the transaction, and nothing of it is written.
     let transaction = contained(|| {
-        let mut transaction = database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.set_two_phase_commit(true);
-        transaction.set_quick_repair(true);
+        let transaction = begin_in_memory(database)?;
         {
             let mut header = transaction.open_table(HEADER)?;
             let mut records = transaction.open_table(RECORDS)?;
@@ -616,13 +571,104 @@ fn commit_group(
     })
     .map_err(GroupFailure::Refused)?;
 
-    if verdicts.iter().all(Result::is_err) {
+    let Some(first) = verdicts.iter().flatten().next() else {
         // Nothing to sync. If it cannot even be taken back, the next transaction will say so.
         drop(contained(|| transaction.abort()));
+        return Ok(verdicts);
+    };
+    let jobs = group.iter().zip(&verdicts);
+    let applied = jobs.filter_map(|(job, verdict)| verdict.is_ok().then_some(&job.batch));
+    if journaled && append(journal, *first, applied) {
+        contained(|| Ok(transaction.commit()?))
     } else {
-        contained(|| Ok(transaction.commit()?)).map_err(GroupFailure::Unknown)?;
+        checkpoint(transaction, journal, JOURNALED)
     }
+    .map_err(|error| GroupFailure::Commit { error, journaled })?;
     Ok(verdicts)
+}
+
+/// Whether it is in the journal.
+fn append<'b>(
+    journal: &mut Journal,
+    first: Revision,
+    batches: impl Iterator<Item = &'b WriteBatch>,
+) -> bool {
+    let appended = journal.append(first, batches);
+    if let Err(error) = &appended {
+        tracing::error!(
+            %error,
+            "the journal could not be written; until a restart every commit goes to the data file at once, which is slower"
+        );
+    }
+    appended.is_ok()
+}
+
+/// Commits `transaction` durably, with all that was committed in memory, and begins the journal anew.
+fn checkpoint(
+    mut transaction: WriteTransaction,
+    journal: &mut Journal,
+    format: u64,
+) -> Result<(), redb::Error> {
+    let epoch = journal.draw_epoch()?;
+    contained(|| {
+        make_durable(&mut transaction)?;
+        {
+            let mut header = transaction.open_table(HEADER)?;
+            header.insert(HEADER_FORMAT, format)?;
+            header.insert(HEADER_EPOCH, epoch)?;
+        }
+        Ok::<_, redb::Error>(transaction.commit()?)
+    })?;
+    journal.begin(epoch);
+    Ok(())
+}
+
+fn make_durable(transaction: &mut WriteTransaction) -> Result<(), redb::Error> {
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(())
+}
+
+fn begin_in_memory(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::None)?;
+    Ok(transaction)
+}
+
+/// Brings `database` from its last checkpoint to where the journal ends, but not beyond `until`. In memory: the
+/// next commit must be a checkpoint, and the journal takes no other.
+fn replay(
+    database: &Database,
+    journal: &mut Journal,
+    until: Revision,
+) -> Result<Result<(), JournalError>, redb::Error> {
+    let Some(header) = Header::read(database)? else {
+        return Err(redb::Error::Corrupted("it has no header".to_owned()));
+    };
+    if header.format == ALONE {
+        return Ok(Ok(()));
+    }
+    let entries = match journal.read(header.epoch, header.revision) {
+        Ok(entries) => entries,
+        Err(error) => return Ok(Err(error)),
+    };
+    let known = entries.iter().take_while(|entry| entry.last() <= until);
+    contained(|| {
+        let transaction = begin_in_memory(database)?;
+        {
+            let mut records = transaction.open_table(RECORDS)?;
+            let mut revision = header.revision;
+            for batch in known.flat_map(|entry| &entry.batches) {
+                revision.0 += 1;
+                apply(&mut records, batch, revision)?;
+            }
+            transaction
+                .open_table(HEADER)?
+                .insert(HEADER_REVISION, revision.0)?;
+        }
+        Ok(Ok(transaction.commit()?))
+    })
 }
 
 fn apply(
@@ -760,162 +806,95 @@ fn failed_read(gave_up: &AtomicBool, error: redb::Error) -> ReadError {
     ReadError(Cause::of(&error).fault())
 }
 
-/// A database whose closing is contained, too: once something in it has panicked, that may as well.
-struct Closing(Option<Database>);
+/// What [`HEADER`] says.
+pub(super) struct Header {
+    pub(super) format: u64,
+    revision: Revision,
+    /// 0 if it has none yet.
+    pub(super) store: u64,
+    epoch: u64,
+}
 
-impl Closing {
-    fn over(backend: impl StorageBackend) -> Result<Self, DatabaseError> {
-        contained(|| Ok(Self(Some(builder().create_with_backend(backend)?))))
+impl Header {
+    /// `None` if there is no header of ours.
+    pub(super) fn read(database: &impl ReadableDatabase) -> Result<Option<Self>, redb::Error> {
+        contained(|| {
+            let header = match database.begin_read()?.open_table(HEADER) {
+                Ok(header) => header,
+                Err(TableError::Storage(error)) => return Err(error.into()),
+                Err(_) => return Ok(None),
+            };
+            let number = |name| Ok::<_, redb::Error>(header.get(name)?.map(|guard| guard.value()));
+            let Some(format) = number(HEADER_FORMAT)? else {
+                return Ok(None);
+            };
+            Ok(Some(Self {
+                format,
+                revision: Revision(number(HEADER_REVISION)?.unwrap_or_default()),
+                store: number(HEADER_STORE)?.unwrap_or_default(),
+                epoch: number(HEADER_EPOCH)?.unwrap_or_default(),
+            }))
+        })
     }
 }
 
-impl Deref for Closing {
-    type Target = Database;
-
-    fn deref(&self) -> &Database {
-        self.0.as_ref().expect("it is taken when it is dropped")
+/// Whether this program knows the format; `foreign` if there is none.
+pub(super) fn check_format(
+    header: Option<Header>,
+    foreign: impl FnOnce() -> OpenError,
+) -> Result<(), OpenError> {
+    match header.ok_or_else(foreign)?.format {
+        ALONE | JOURNALED => Ok(()),
+        found => Err(OpenError::NewerFormat { found }),
     }
 }
 
-impl Drop for Closing {
-    fn drop(&mut self) {
-        let database = self.0.take();
-        // What could not be closed is opened as after a crash.
-        drop(contained(|| {
-            drop(database);
-            Ok::<_, StorageError>(())
-        }));
-    }
-}
-
-/// Does what calls redb. A panic in it is the same as damage that redb has seen.
-fn contained<T, E: From<StorageError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    // What the work holds is dropped with it, and redb poisons what it has half done.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let what = "redb panicked over the data file; its words are on stderr";
-        Err(StorageError::Corrupted(what.to_owned()).into())
-    })
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(limits::CACHE_BYTES);
-    builder
-}
-
-fn write_header(database: &Database) -> Result<(), Fault> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
-    {
+/// Makes an empty store.
+pub(super) fn write_header(database: &Database) -> Result<(), Fault> {
+    write_durably(database, |transaction| {
         let mut header = transaction.open_table(HEADER)?;
-        header.insert(HEADER_FORMAT, FORMAT)?;
+        header.insert(HEADER_FORMAT, ALONE)?;
         header.insert(HEADER_REVISION, 0)?;
         transaction.open_table(RECORDS)?;
-    }
-    transaction.commit()?;
-    Ok(())
-}
-
-/// The format in the header; `None` if there is no header of ours.
-fn format(database: &impl redb::ReadableDatabase) -> Result<Option<u64>, Fault> {
-    contained(|| match database.begin_read()?.open_table(HEADER) {
-        Ok(header) => Ok(header.get(HEADER_FORMAT)?.map(|guard| guard.value())),
-        Err(TableError::Storage(error)) => Err(error.into()),
-        Err(_) => Ok(None),
+        Ok(())
     })
 }
 
-/// Opens a file that is there. Looks at it without writing first: a foreign one stays as it is.
-fn open_file(directory: &Path, path: &Path) -> Result<(Closing, Disk), OpenError> {
-    let failed = |source: io::Error| OpenError::Io {
-        action: "open",
-        path: path.to_owned(),
-        source: source.into(),
-    };
-    let foreign = |reason| OpenError::ForeignFile {
-        path: path.to_owned(),
-        reason,
-    };
-    let check_format = |found: Result<Option<u64>, Fault>| match found {
-        Ok(Some(FORMAT)) => Ok(()),
-        Ok(Some(found)) => Err(OpenError::NewerFormat { found }),
-        Ok(None) => Err(foreign("a database of another program")),
-        Err(source) => Err(OpenError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        }),
-    };
-
-    let metadata = path.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(foreign("not a file"));
+/// The header, with an id of the store: the file has one before its journal does.
+pub(super) fn identify(database: &Database, random: &dyn Random) -> Result<Header, Fault> {
+    let mut header = Header::read(database)?.ok_or("it has no header")?;
+    while header.store == 0 {
+        header.store = u64::from_be_bytes(*random::bytes(random)?);
+        write_durably(database, |transaction| {
+            let mut table = transaction.open_table(HEADER)?;
+            table.insert(HEADER_STORE, header.store)?;
+            Ok(())
+        })?;
     }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(OpenError::Permissions {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    let mut magic = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(REDB_MAGIC.len() as u64).read_to_end(&mut magic))
-        .map_err(failed)?;
-    if magic.is_empty() {
-        return Err(foreign("it is empty"));
-    }
-    if magic != REDB_MAGIC {
-        return Err(foreign("it does not begin like one"));
-    }
-
-    match contained(|| builder().open_read_only(path)) {
-        Ok(database) => check_format(format(&database))?,
-        // It was not closed. Only writing mends that: in memory first, since it may be a foreign file.
-        Err(DatabaseError::RepairAborted) => {
-            let overlay = Overlay::open(path).map_err(failed)?;
-            let database =
-                Closing::over(overlay).map_err(|error| opening(directory, path, error))?;
-            check_format(format(&*database))?;
-        }
-        Err(error) => return Err(opening(directory, path, error)),
-    }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
-    let (database, disk) = open_disk(directory, path, file)?;
-    check_format(format(&*database))?;
-    Ok((database, disk))
+    Ok(header)
 }
 
-/// A database on `file`, which is empty or one already.
-fn open_disk(directory: &Path, path: &Path, file: File) -> Result<(Closing, Disk), OpenError> {
-    let open = || {
-        let same = file.try_clone().map_err(StorageError::Io)?;
-        let disk = Disk::new(FileBackend::new(file)?, Some(same));
-        let database = Closing::over(disk.clone())?;
-        Ok((database, disk))
-    };
-    open().map_err(|error| opening(directory, path, error))
+/// Goes on from the last checkpoint, without the journal.
+pub(super) fn stand_alone(database: &Database) -> Result<(), Fault> {
+    write_durably(database, |transaction| {
+        transaction
+            .open_table(HEADER)?
+            .insert(HEADER_FORMAT, ALONE)?;
+        Ok(())
+    })
 }
 
-fn opening(directory: &Path, path: &Path, error: DatabaseError) -> OpenError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            OpenError::Locked {
-                directory: directory.to_owned(),
-            }
-        }
-        source => OpenError::Io {
-            action: "open",
-            path: path.to_owned(),
-            source: source.into(),
-        },
-    }
+fn write_durably(
+    database: &Database,
+    write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), Fault> {
+    contained(|| {
+        let mut transaction = database.begin_write()?;
+        make_durable(&mut transaction)?;
+        write(&transaction)?;
+        Ok::<_, redb::Error>(transaction.commit()?)
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -924,17 +903,21 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::random::Counting;
     use crate::store::conformance::{check_script, check_store, scripts};
 
     fn store() -> RedbStore {
-        RedbStore::open_backend(InMemoryBackend::new()).unwrap()
+        let (file, journal) = (InMemoryBackend::new(), InMemoryBackend::new());
+        // Some commits find it full.
+        journal.set_len(64 << 10).unwrap();
+        RedbStore::open_backend(file, journal, Arc::new(Counting::new())).unwrap()
     }
 
     #[tokio::test]
     async fn it_is_a_store() {
         check_store(&store()).await;
         let directory = tempfile::tempdir().unwrap();
-        check_store(&RedbStore::open(directory.path()).unwrap()).await;
+        check_store(&RedbStore::open(directory.path(), Arc::new(Counting::new())).unwrap()).await;
     }
 
     proptest! {
@@ -949,19 +932,19 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        drop(RedbStore::open(directory.path()).unwrap());
-        let database = Database::open(directory.path().join(FILE)).unwrap();
+        drop(RedbStore::open(directory.path(), Arc::new(Counting::new())).unwrap());
+        let database = Database::open(directory.path().join("coffer.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction
             .open_table(HEADER)
             .unwrap()
-            .insert(HEADER_FORMAT, 2)
+            .insert(HEADER_FORMAT, 3)
             .unwrap();
         transaction.commit().unwrap();
         drop(database);
         assert!(matches!(
-            RedbStore::open(directory.path()),
-            Err(OpenError::NewerFormat { found: 2 })
+            RedbStore::open(directory.path(), Arc::new(Counting::new())),
+            Err(OpenError::NewerFormat { found: 3 })
         ));
     }
 }

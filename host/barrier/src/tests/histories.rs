@@ -10,6 +10,8 @@ use std::sync::{Barrier as Gate, Mutex};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use redb::StorageBackend as _;
+use redb::backends::InMemoryBackend;
 
 use super::model::{Model, Sight, Step, block_on, run_on_model, run_on_view, step, walk};
 use super::*;
@@ -289,8 +291,10 @@ fn check_all(histories: u32, clients: Clients, lose: usize, barrier: impl Fn() -
 
 fn in_redb() -> Barrier {
     block_on(async {
-        let disk = redb::backends::InMemoryBackend::new();
-        let barrier = Barrier::open_backend(disk, Arc::new(Counting::new()))
+        let (file, journal) = (InMemoryBackend::new(), InMemoryBackend::new());
+        // Some commits find it full.
+        journal.set_len(64 << 10).unwrap();
+        let barrier = Barrier::open_backend(file, journal, Arc::new(Counting::new()))
             .await
             .unwrap();
         let share = initialize(&barrier, 1, 1).await.unwrap().remove(0);
