@@ -1,7 +1,8 @@
 //! One call: a fresh wasmtime store, one instance in it, and its end.
 //!
 //! A store that trapped, was cut off or was left in the middle of a call is never entered again: it
-//! is taken out before each call and comes back only when the guest has returned in order.
+//! is taken out before each call and comes back only when the guest has returned in order. The call owns
+//! it, so that it can go on in the [`Lane`] if it becomes a long one.
 
 use std::sync::Arc;
 
@@ -18,8 +19,9 @@ use crate::bindings::coffer::engine::types;
 use crate::bindings::exports::coffer::engine::backend as wit;
 use crate::convert;
 use crate::imports::{AmbientImports, LogBudget, LogImports, SecretsImports, StorageImports, Wasi};
+use crate::lane::Lane;
 use crate::limits;
-use crate::meter::Meter;
+use crate::meter::{Habit, Meter, Turns};
 use crate::outcome;
 use crate::plugin::Prepared;
 
@@ -32,21 +34,39 @@ pub(crate) struct Room {
 /// A component, instantiated for one call.
 pub(crate) struct Instance {
     /// None from the moment a call begins until it has ended well.
-    store: Option<Store<CallState>>,
+    guest: Option<Guest>,
     instance: component::Instance,
+    turns: Arc<Turns>,
+    lane: Arc<Lane>,
+}
+
+/// What goes with the guest to whichever thread it runs on.
+pub(crate) struct Guest {
+    pub(crate) store: Store<CallState>,
     /// Given back after the store, which occupies the pool.
     _room: Room,
+}
+
+impl Guest {
+    /// What the guest returned; or how it failed, which is the end of its store.
+    pub(crate) fn end<T>(mut self, result: wasmtime::Result<T>) -> Result<(T, Self), EngineError> {
+        match result {
+            Ok(value) => Ok((value, self)),
+            Err(error) => Err(outcome::failure(&error, self.store.data_mut())),
+        }
+    }
 }
 
 impl Instance {
     /// `opened` is when the call was asked for: its deadline counts from there.
     pub(crate) async fn open(
-        prepared: &Prepared,
+        prepared: &Arc<Prepared>,
         imports: Imports,
         opened: Instant,
         room: Room,
+        habit: Habit,
     ) -> Result<Self, EngineError> {
-        let mut store = Store::new(&prepared.engine, CallState::new(imports, opened));
+        let mut store = Store::new(&prepared.engine, CallState::new(imports, opened, habit));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_FUEL);
         store.set_max_component_handles(limits::HANDLES);
@@ -55,33 +75,38 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| -> wasmtime::Result<UpdateDeadline> {
             Ok(store.data_mut().meter.tick())
         });
-        match prepared.pre.instantiate_async(&mut store).await {
-            Ok(instance) => Ok(Self {
-                store: Some(store),
-                instance,
-                _room: room,
-            }),
-            Err(error) => Err(outcome::failure(&error, store.data_mut())),
-        }
+        let turns = Arc::clone(store.data().meter.turns());
+        let mut guest = Guest { store, _room: room };
+        let pre = prepared.pre.clone();
+        let work = async move {
+            let result = pre.instantiate_async(&mut guest.store).await;
+            guest.end(result)
+        };
+        let (instance, guest) = prepared.lane.run(&turns, work).await??;
+        Ok(Self {
+            guest: Some(guest),
+            instance,
+            turns,
+            lane: Arc::clone(&prepared.lane),
+        })
     }
 
     /// The component's exports, looked up once an instance.
     pub(crate) fn exports(
         &mut self,
     ) -> Result<(&mut Store<CallState>, &component::Instance), EngineError> {
-        match &mut self.store {
-            Some(store) => Ok((store, &self.instance)),
+        match &mut self.guest {
+            Some(guest) => Ok((&mut guest.store, &self.instance)),
             None => Err(spent()),
         }
     }
 
-    /// Takes the store for one call into the guest.
-    pub(crate) fn begin(&mut self) -> Result<Store<CallState>, EngineError> {
-        let mut store = self.store.take().ok_or_else(spent)?;
+    /// Takes the guest for one call into it.
+    pub(crate) fn begin(&mut self) -> Result<Guest, EngineError> {
+        let mut guest = self.guest.take().ok_or_else(spent)?;
         // The epoch went on while the guest did not run.
-        store.set_epoch_deadline(1);
-        store.data_mut().meter.resume();
-        Ok(store)
+        guest.store.set_epoch_deadline(1);
+        Ok(guest)
     }
 
     /// As [`Instance::begin`], with the export that is to be called. Checking its type takes a
@@ -89,14 +114,14 @@ impl Instance {
     fn begin_with<Params, Return>(
         &mut self,
         export: &ComponentExportIndex,
-    ) -> Result<(Store<CallState>, TypedFunc<Params, Return>), EngineError>
+    ) -> Result<(Guest, TypedFunc<Params, Return>), EngineError>
     where
         Params: ComponentNamedList + Lower,
         Return: ComponentNamedList + Lift,
     {
-        let mut store = self.begin()?;
-        match self.instance.get_typed_func(&mut store, export) {
-            Ok(function) => Ok((store, function)),
+        let mut guest = self.begin()?;
+        match self.instance.get_typed_func(&mut guest.store, export) {
+            Ok(function) => Ok((guest, function)),
             Err(error) => Err(outcome::not_loaded(
                 "does not export `backend` as it should",
                 &error,
@@ -104,15 +129,22 @@ impl Instance {
         }
     }
 
-    /// Puts the store back if the guest returned; otherwise says how it ended and drops it.
-    pub(crate) fn end<T>(
+    /// Awaits a call into the guest, and puts the guest back if it returned.
+    pub(crate) async fn run<T: Send>(
         &mut self,
-        mut store: Store<CallState>,
-        result: wasmtime::Result<T>,
+        call: impl Future<Output = Result<(T, Guest), EngineError>> + Send + 'static,
     ) -> Result<(T, &mut CallState), EngineError> {
-        match result {
-            Ok(value) => Ok((value, self.store.insert(store).data_mut())),
-            Err(error) => Err(outcome::failure(&error, store.data_mut())),
+        let (value, guest) = self.lane.run(&self.turns, call).await??;
+        Ok((value, self.guest.insert(guest).store.data_mut()))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(guest) = self.guest.take()
+            && self.turns.are_long()
+        {
+            self.lane.discard(guest);
         }
     }
 }
@@ -133,9 +165,10 @@ impl InstanceCall {
         imports: Imports,
         opened: Instant,
         room: Room,
+        habit: Habit,
     ) -> Result<Self, EngineError> {
         Ok(Self {
-            instance: Instance::open(prepared, imports, opened, room).await?,
+            instance: Instance::open(prepared, imports, opened, room, habit).await?,
             prepared: prepared.clone(),
         })
     }
@@ -148,33 +181,45 @@ type Answer<T> = (Result<T, types::Error>,);
 impl Call for InstanceCall {
     async fn initialize(&mut self, from: Option<u32>, mount: &Mount) -> Result<(), EngineError> {
         let export = &self.prepared.backend.initialize;
-        let (mut store, initialize) =
+        let (mut guest, initialize) =
             (self.instance).begin_with::<(Option<u32>, &wit::Mount), Answer<()>>(export)?;
         let mount = convert::mount(mount);
-        let result = initialize.call_async(&mut store, (from, &mount)).await;
-        let ((result,), _) = self.instance.end(store, result)?;
+        let call = async move {
+            let result = initialize
+                .call_async(&mut guest.store, (from, &mount))
+                .await;
+            guest.end(result)
+        };
+        let ((result,), _) = self.instance.run(call).await?;
         result.map_err(outcome::refusal)
     }
 
     async fn exists(&mut self, request: &EngineRequest) -> Result<bool, EngineError> {
         let export = &self.prepared.backend.exists;
-        let (mut store, exists) =
+        let (mut guest, exists) =
             (self.instance).begin_with::<(&wit::Request,), Answer<bool>>(export)?;
-        store.data_mut().read_only = true;
-        let request = convert::request(&mut store.data_mut().table, request)?;
-        let result = exists.call_async(&mut store, (&request,)).await;
-        let ((result,), state) = self.instance.end(store, result)?;
+        let state = guest.store.data_mut();
+        state.read_only = true;
+        let request = convert::request(&mut state.table, request)?;
+        let call = async move {
+            let result = exists.call_async(&mut guest.store, (&request,)).await;
+            guest.end(result)
+        };
+        let ((result,), state) = self.instance.run(call).await?;
         state.read_only = false;
         result.map_err(outcome::refusal)
     }
 
     async fn handle(&mut self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
         let export = &self.prepared.backend.handle;
-        let (mut store, handle) =
+        let (mut guest, handle) =
             (self.instance).begin_with::<(&wit::Request,), Answer<wit::Response>>(export)?;
-        let request = convert::request(&mut store.data_mut().table, &request)?;
-        let result = handle.call_async(&mut store, (&request,)).await;
-        let ((result,), state) = self.instance.end(store, result)?;
+        let request = convert::request(&mut guest.store.data_mut().table, &request)?;
+        let call = async move {
+            let result = handle.call_async(&mut guest.store, (&request,)).await;
+            guest.end(result)
+        };
+        let ((result,), state) = self.instance.run(call).await?;
         convert::response(&mut state.table, result.map_err(outcome::refusal)?)
     }
 }
@@ -193,12 +238,12 @@ pub(crate) struct CallState {
 }
 
 impl CallState {
-    fn new(imports: Imports, opened: Instant) -> Self {
+    fn new(imports: Imports, opened: Instant, habit: Habit) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::HANDLES);
         Self {
             table,
-            meter: Meter::new(opened, imports.limits),
+            meter: Meter::new(opened, imports.limits, habit),
             memory: MemoryLimit::new(imports.limits.memory_bytes),
             read_only: false,
             wasi: None,

@@ -11,6 +11,7 @@
 //! - Nothing that a guest sends may panic the host, and nothing that the host knows of a failure
 //!   reaches a guest.
 //! - Each call ends: by its wall deadline when it waits, by its compute budget when it computes.
+//! - A call that computes for long does so on threads of its own, behind the server's.
 //!
 //! A call that has begun is to be awaited to its end: whoever serves a client that may go away runs
 //! it in a task of its own. Dropping a `Call` wipes its memory, which takes as long as a small engine's
@@ -20,12 +21,14 @@
 mod admission;
 mod bindings;
 mod cache;
+mod clock;
 mod convert;
 mod describe;
 mod embedded;
 mod engine;
 mod imports;
 mod instance;
+mod lane;
 mod limits;
 mod meter;
 mod outcome;
@@ -44,6 +47,7 @@ use tokio::sync::Semaphore;
 
 use crate::cache::{CacheKey, CodeCache};
 use crate::engine::Ticker;
+use crate::lane::Lane;
 use crate::plugin::{Mounted, Plugin, Shared};
 
 /// What an operator may set. `Default` is good for a server of any size.
@@ -84,6 +88,9 @@ pub enum RuntimeError {
     /// The thread that ends guests which run too long.
     #[error("thread for the engines' clock cannot be started")]
     Ticker(#[source] std::io::Error),
+    /// The threads of calls that compute for long.
+    #[error("threads for long calls cannot be started")]
+    Lane(#[source] std::io::Error),
     /// A fault of this build.
     #[error("embedded engine {name} is unusable")]
     Embedded {
@@ -124,6 +131,7 @@ impl EngineHost {
                 compiled: AtomicU64::new(0),
                 plugins: Mutex::default(),
                 ticker: Ticker::start().map_err(RuntimeError::Ticker)?,
+                lane: Arc::new(Lane::start().map_err(RuntimeError::Lane)?),
                 room_wait: config.room_wait,
             }),
             catalog: RwLock::default(),

@@ -1,13 +1,13 @@
 //! What a call has used up: time, and calls to the host.
 //!
 //! Two clocks run. The wall deadline covers everything, waiting included; host functions that wait
-//! are cut off by it. The compute budget covers the guest's own work: what passed between two looks
-//! at it, less what it waited for the host or for a turn on a worker thread.
+//! are cut off by it. The compute budget covers the guest's own work: what its threads computed in its
+//! turns. A turn begins when it is given a thread and ends when it gives it back, so neither waiting
+//! for the host nor waiting for a processor is in it.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,41 +15,122 @@ use host_logical::{CallLimits, EngineError};
 use tokio::time::Instant;
 use wasmtime::UpdateDeadline;
 
+use crate::clock::Stretch;
 use crate::limits;
 
 /// The budget of one call, and why the host ended it, if it did.
 pub(crate) struct Meter {
     host_calls_left: u32,
-    deadline: Instant,
-    compute_left: Duration,
-    opened: Instant,
-    /// When the guest last began to run, in microseconds after `opened`. Shared with the future that
-    /// gives its thread away for a turn.
-    running_since: Arc<AtomicU64>,
-    /// Spent in host functions since then.
-    waited: Duration,
+    compute: Duration,
+    turns: Arc<Turns>,
     ended: Option<EngineError>,
+}
+
+/// A guest's turns on a thread, as those see them who give them to it.
+pub(crate) struct Turns {
+    deadline: Instant,
+    habit: Habit,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// In all turns that have ended.
+    computed: Duration,
+    turn: Option<Stretch>,
+    long: bool,
+}
+
+impl Turns {
+    fn new(opened: Instant, deadline: Instant, habit: Habit) -> Self {
+        let taken = Taken {
+            long: habit.is_long(opened),
+            ..Taken::default()
+        };
+        Self {
+            deadline,
+            habit,
+            taken: Mutex::new(taken),
+        }
+    }
+
+    /// Whether the guest belongs in the lane: by what it has computed, or by what its mount has.
+    pub(crate) fn are_long(&self) -> bool {
+        self.taken().long
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// One turn, which is all on this thread.
+    pub(crate) fn turn<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.taken().turn = Some(Stretch::begin());
+        let result = run();
+        let mut taken = self.taken();
+        taken.computed = taken.so_far();
+        taken.turn = None;
+        if !taken.long && taken.computed >= limits::LANE_AFTER {
+            taken.long = true;
+            self.habit.took(taken.computed);
+        }
+        result
+    }
+
+    fn computed(&self) -> Duration {
+        self.taken().so_far()
+    }
+
+    /// Nobody waits for it: a guest has one turn at a time.
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn so_far(&self) -> Duration {
+        let turn = self.turn.as_ref().map_or(Duration::ZERO, Stretch::computed);
+        self.computed.saturating_add(turn)
+    }
+}
+
+/// What long calls of a mount took of the server's threads before they were known to be long. Where
+/// it is much, all its calls begin in the lane: otherwise a mount would only have to end each call in
+/// time and make it again.
+#[derive(Clone, Default)]
+pub(crate) struct Habit(Arc<Mutex<Option<Instant>>>);
+
+impl Habit {
+    fn is_long(&self, now: Instant) -> bool {
+        (*self.forgotten()).is_some_and(|forgotten| forgotten > now + limits::LANE_MEMORY)
+    }
+
+    fn took(&self, computed: Duration) {
+        let now = Instant::now();
+        let mut forgotten = self.forgotten();
+        let from = forgotten.map_or(now, |forgotten| forgotten.max(now));
+        *forgotten = Some(from + computed * limits::LANE_PART);
+    }
+
+    /// When all that was taken is forgotten.
+    fn forgotten(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Meter {
     /// `opened` is when the call was asked for; it may have waited for room since.
-    pub(crate) fn new(opened: Instant, granted: CallLimits) -> Self {
+    pub(crate) fn new(opened: Instant, granted: CallLimits, habit: Habit) -> Self {
         Self {
             host_calls_left: limits::HOST_CALLS,
-            deadline: opened + granted.wall,
-            compute_left: granted.compute,
-            opened,
-            running_since: Arc::new(AtomicU64::new(micros_since(opened))),
-            waited: Duration::ZERO,
+            compute: granted.compute,
+            turns: Arc::new(Turns::new(opened, opened + granted.wall, habit)),
             ended: None,
         }
     }
 
-    /// The guest runs from here. It may have lain idle since its last export returned.
-    pub(crate) fn resume(&mut self) {
-        self.running_since
-            .store(micros_since(self.opened), Ordering::Relaxed);
-        self.waited = Duration::ZERO;
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Counts one call to the host.
@@ -75,9 +156,7 @@ impl Meter {
         if let Poll::Ready(output) = first {
             return Ok(output);
         }
-        let began = Instant::now();
-        let output = tokio::time::timeout_at(self.deadline, work).await;
-        self.waited += began.elapsed();
+        let output = tokio::time::timeout_at(self.turns.deadline, work).await;
         output.map_err(|_| self.end(past_deadline()))
     }
 
@@ -94,83 +173,103 @@ impl Meter {
         self.ended.take()
     }
 
-    /// A tick of the epoch while the guest computes: ends it, or lets others have the thread.
+    /// A tick of the epoch while the guest computes: ends it, or ends its turn.
     pub(crate) fn tick(&mut self) -> UpdateDeadline {
-        let now = Instant::now();
-        let since = self.opened + Duration::from_micros(self.running_since.load(Ordering::Relaxed));
-        let computed = now
-            .saturating_duration_since(since)
-            .saturating_sub(std::mem::take(&mut self.waited));
-        self.compute_left = self.compute_left.saturating_sub(computed);
-        if self.compute_left.is_zero() {
+        if self.turns.computed() >= self.compute {
             self.end(EngineError::OverLimit("out of computing time".to_owned()));
             return UpdateDeadline::Interrupt;
         }
-        if now >= self.deadline {
+        if Instant::now() >= self.turns.deadline {
             self.end(past_deadline());
             return UpdateDeadline::Interrupt;
         }
-        let (opened, running_since) = (self.opened, Arc::clone(&self.running_since));
-        let turn = async move {
-            tokio::task::yield_now().await;
-            running_since.store(micros_since(opened), Ordering::Relaxed);
-        };
-        UpdateDeadline::YieldCustom(1, Box::pin(turn))
+        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
     }
 }
 
-fn past_deadline() -> EngineError {
+pub(crate) fn past_deadline() -> EngineError {
     EngineError::OverLimit("past the deadline of the call".to_owned())
-}
-
-fn micros_since(opened: Instant) -> u64 {
-    u64::try_from(opened.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::compute;
 
-    fn meter(wall_ms: u64, compute_ms: u64) -> Meter {
+    const TICK: Duration = limits::EPOCH_TICK;
+
+    fn meter(wall_ms: u64, compute: Duration) -> Meter {
         let granted = CallLimits {
             wall: Duration::from_millis(wall_ms),
-            compute: Duration::from_millis(compute_ms),
+            compute,
             memory_bytes: limits::MIB,
         };
-        Meter::new(Instant::now(), granted)
+        Meter::new(Instant::now(), granted, Habit::default())
     }
 
     fn goes_on(meter: &mut Meter) -> bool {
         !matches!(meter.tick(), UpdateDeadline::Interrupt)
     }
 
+    fn ended(meter: &mut Meter) -> Option<String> {
+        meter.take_ended().map(|error| error.to_string())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn waiting_for_the_host_is_not_computing() {
-        let mut meter = meter(1000, 20);
+    async fn a_guest_computes_in_its_turns_and_not_while_it_waits_for_one_or_in_one() {
+        let mut meter = meter(10_000, 3 * TICK);
+        let turns = Arc::clone(meter.turns());
         let nap = tokio::time::sleep(Duration::from_millis(500));
         meter.wait(nap).await.unwrap();
-        assert!(goes_on(&mut meter));
-        meter.resume();
-        tokio::time::advance(Duration::from_millis(19)).await;
-        assert!(goes_on(&mut meter));
-        meter.resume();
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!goes_on(&mut meter));
-        let ended = meter.take_ended().map(|error| error.to_string());
+        turns.turn(|| std::thread::sleep(4 * TICK));
+        compute(4 * TICK);
+        assert!(turns.turn(|| goes_on(&mut meter)));
+        turns.turn(|| {
+            compute(2 * TICK);
+            assert!(goes_on(&mut meter));
+            compute(TICK);
+            assert!(!goes_on(&mut meter));
+        });
         assert_eq!(
-            ended.as_deref(),
+            ended(&mut meter).as_deref(),
             Some("engine ran over a limit: out of computing time")
         );
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_call_is_long_by_all_its_turns_together() {
+        let turns = Arc::clone(meter(1000, TICK).turns());
+        for _ in 0..3 {
+            assert!(!turns.are_long());
+            turns.turn(|| compute(limits::LANE_AFTER * 2 / 5));
+        }
+        assert!(turns.are_long());
+    }
+
+    /// It takes all that it may at once, and all is forgotten again.
+    #[tokio::test(start_paused = true)]
+    async fn a_mount_is_long_by_what_it_took_lately() {
+        let habit = Habit::default();
+        let once = limits::LANE_MEMORY / limits::LANE_PART;
+        let is_long = || habit.is_long(Instant::now());
+        habit.took(once);
+        assert!(!is_long());
+        habit.took(once);
+        assert!(is_long());
+        tokio::time::advance(limits::LANE_MEMORY).await;
+        assert!(!is_long());
+        tokio::time::advance(10 * limits::LANE_MEMORY).await;
+        habit.took(once);
+        assert!(!is_long());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_wait_ends_at_the_deadline_and_so_does_the_guest() {
-        let mut meter = meter(100, 1000);
+        let mut meter = meter(100, TICK);
         assert!(meter.wait(std::future::pending::<()>()).await.is_err());
         assert!(!goes_on(&mut meter));
-        let ended = meter.take_ended().map(|error| error.to_string());
         assert_eq!(
-            ended.as_deref(),
+            ended(&mut meter).as_deref(),
             Some("engine ran over a limit: past the deadline of the call")
         );
     }

@@ -20,7 +20,9 @@ use crate::describe;
 use crate::engine::{Ticker, new_engine};
 use crate::imports;
 use crate::instance::{CallState, Instance, InstanceCall, Room};
+use crate::lane::Lane;
 use crate::limits;
+use crate::meter::Habit;
 use crate::outcome;
 
 /// What all plugins of a host share.
@@ -33,6 +35,7 @@ pub(crate) struct Shared {
     /// All that were admitted and are still in use, in the catalog or on a mount.
     pub(crate) plugins: Mutex<Vec<Weak<Plugin>>>,
     pub(crate) ticker: Ticker,
+    pub(crate) lane: Arc<Lane>,
     pub(crate) room_wait: Duration,
 }
 
@@ -80,6 +83,8 @@ pub(crate) struct Plugin {
     /// One compiles, the others wait for it.
     loading: tokio::sync::Mutex<()>,
     descriptions: Mutex<HashMap<Options, Arc<Description>>>,
+    /// When it describes itself.
+    habit: Habit,
 }
 
 /// Compiled, linked and looked up: everything of a call that does not change between calls.
@@ -89,6 +94,7 @@ pub(crate) struct Prepared {
     pub(crate) backend: BackendExports,
     all_of_backend: backend::GuestIndices,
     metadata: metadata::GuestIndices,
+    pub(crate) lane: Arc<Lane>,
     /// As many as the pool has places.
     room: Arc<Semaphore>,
 }
@@ -136,6 +142,7 @@ impl Plugin {
             prepared: Mutex::new(None),
             loading: tokio::sync::Mutex::new(()),
             descriptions: Mutex::new(HashMap::new()),
+            habit: Habit::default(),
         });
         shared.watch(&plugin);
         Ok(plugin)
@@ -177,7 +184,8 @@ impl Plugin {
             _pool: place(&prepared.room, self.shared.room_wait).await?,
         };
         let imports = describe::nothing_granted(options);
-        let mut instance = Instance::open(&prepared, imports, opened, room).await?;
+        let mut instance =
+            Instance::open(&prepared, imports, opened, room, self.habit.clone()).await?;
         let (store, exports) = instance.exports()?;
         let metadata = prepared
             .metadata
@@ -194,11 +202,16 @@ impl Plugin {
                 outcome::not_loaded("does not export `backend` as it should", &error)
             })?;
 
-        let mut store = instance.begin()?;
-        store.data_mut().read_only = true;
+        let mut guest = instance.begin()?;
+        guest.store.data_mut().read_only = true;
         let options_sent: Vec<_> = options.clone().into_iter().collect();
-        let result = metadata.call_describe(&mut store, &options_sent).await;
-        let (described, _) = instance.end(store, result)?;
+        let work = async move {
+            let result = metadata
+                .call_describe(&mut guest.store, &options_sent)
+                .await;
+            guest.end(result)
+        };
+        let (described, _) = instance.run(work).await?;
         let description = Arc::new(describe::description(self.kind, described)?);
 
         let mut known = self.descriptions();
@@ -270,6 +283,7 @@ impl Plugin {
             backend,
             all_of_backend,
             metadata,
+            lane: Arc::clone(&self.shared.lane),
             room: Arc::new(Semaphore::new(
                 (limits::INSTANCES_PER_PLUGIN / memories).max(1) as usize,
             )),
@@ -303,6 +317,7 @@ impl Plugin {
 pub(crate) struct Mounted {
     plugin: Arc<Plugin>,
     room: Arc<Semaphore>,
+    habit: Habit,
 }
 
 impl Mounted {
@@ -310,6 +325,7 @@ impl Mounted {
         Self {
             plugin,
             room: Arc::new(Semaphore::new(calls)),
+            habit: Habit::default(),
         }
     }
 }
@@ -331,7 +347,7 @@ impl Engine for Mounted {
             _pool: place(&prepared.room, patience).await?,
         };
         Ok(Box::new(
-            InstanceCall::open(&prepared, imports, opened, room).await?,
+            InstanceCall::open(&prepared, imports, opened, room, self.habit.clone()).await?,
         ))
     }
 }

@@ -146,7 +146,7 @@ async fn guests_that_burn_and_trap_are_not_billed_to_the_next_call() {
 }
 
 /// Its limits are the host's own, ten seconds of computing and twenty in all. Here the clock of the
-/// host is moved by hand, a second with each turn that the guest gives up.
+/// host is moved by hand.
 #[tokio::test]
 async fn a_guest_that_loops_while_it_describes_itself_is_ended_h03() {
     let host = host();
