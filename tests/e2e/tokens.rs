@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, TestVault};
+use crate::support::{Answer, Client, TestVault, wait_until};
 
 fn create(client: &Client, body: Value) -> (String, Answer) {
     let made = client.post("auth/token/create", body);
@@ -290,4 +290,23 @@ fn unknown_tokens_are_told_apart_as_vault_does() {
     );
     let renewed = root.post("auth/token/renew", json!({"token": "hvs.unknown"}));
     assert_eq!((renewed.status, renewed.error()), (400, "token not found"));
+}
+
+#[test]
+fn an_expired_token_leaves_nothing_behind() {
+    let mut vault = TestVault::start();
+    let keys = vault.initialize(1, 1);
+    vault.unseal(&keys);
+    let root = vault.client(&keys.root);
+    for ttl in ["1s", "2s", "3s"] {
+        create(&root, json!({"policies": ["default"], "ttl": ttl}));
+    }
+    // Also one that expires while nobody is there.
+    vault.kill_and_restart();
+    vault.unseal(&keys);
+    let root = vault.client(&keys.root);
+    wait_until("their accessors are gone", || {
+        let accessors = root.list("auth/token/accessors");
+        accessors.data()["keys"].as_array().map(Vec::len) == Some(1)
+    });
 }

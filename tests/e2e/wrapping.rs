@@ -220,7 +220,7 @@ fn an_answer_with_a_status_keeps_it_and_what_says_nothing_is_not_wrapped() {
 
     assert_eq!(wrapping(&root).get("secret/data/none").status, 404);
     assert_eq!(wrapping(&root).delete("secret/data/app").status, 204);
-    let refused = wrapping(&root).get("secret/none-such");
+    let refused = wrapping(&root).get("no-such-mount/x");
     assert!(
         refused.body["wrap_info"].is_null() && refused.status == 404,
         "{refused:?}"

@@ -8,10 +8,14 @@
 //! moments keep each listing short, whatever there is in all.
 //!
 //! Invariants
-//! - What has a moment has one entry, which moves in the commit that moves the moment.
+//! - What has a moment has an entry there, which moves in the commit that moves the moment. One that is left over
+//!   is forgotten when it comes due.
 //! - The index promises nothing to clients: a token whose time has come is refused whether or not the loop has
 //!   come to it.
 //! - An entry is a reminder, not an order: who acts on it reads the record, and may find that it was renewed.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Weak;
 

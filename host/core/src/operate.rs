@@ -314,19 +314,7 @@ impl Core {
         id: Option<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>, SealError> {
         let txn = self.barrier.begin().await?;
-        let root = NewToken {
-            id,
-            policies: vec![PolicyName::ROOT.to_owned()],
-            path: "auth/token/root".to_owned(),
-            display_name: "root".to_owned(),
-            meta: None,
-            num_uses: 0,
-            ttl: None,
-            explicit_max_ttl: 0,
-            period: 0,
-            renewable: false,
-            parent: None,
-        };
+        let root = new_root_token(id);
         let (token, _) = self
             .tokens
             .create(&txn, root, self.clock.now_millis())
@@ -419,5 +407,22 @@ impl Core {
             // Asked while the first unseal is still at work.
             None => Ok(Default::default()),
         }
+    }
+}
+
+/// A token that may do anything and never ends.
+pub(crate) fn new_root_token(id: Option<Zeroizing<String>>) -> NewToken {
+    NewToken {
+        id,
+        policies: vec![PolicyName::ROOT.to_owned()],
+        path: "auth/token/root".to_owned(),
+        display_name: "root".to_owned(),
+        meta: None,
+        num_uses: 0,
+        ttl: None,
+        explicit_max_ttl: 0,
+        period: 0,
+        renewable: false,
+        parent: None,
     }
 }

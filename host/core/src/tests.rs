@@ -230,7 +230,7 @@ impl Custody for NoCustody {
 }
 
 /// A clock that tests move by hand.
-struct HandClock(AtomicU64);
+pub(crate) struct HandClock(pub(crate) AtomicU64);
 
 impl Clock for HandClock {
     fn now_millis(&self) -> u64 {
@@ -238,15 +238,15 @@ impl Clock for HandClock {
     }
 }
 
-struct TestCore {
-    core: Arc<Core>,
-    clock: Arc<HandClock>,
+pub(crate) struct TestCore {
+    pub(crate) core: Arc<Core>,
+    pub(crate) clock: Arc<HandClock>,
     runs: Arc<AtomicUsize>,
-    root: String,
+    pub(crate) root: String,
 }
 
 impl TestCore {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(None).await
     }
 
@@ -298,7 +298,7 @@ impl TestCore {
         }
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         token: &str,
         operation: Operation,

@@ -311,7 +311,7 @@ impl TokenStore {
 
     /// Ends a token from this commit on. It is not checked against what others do with the token:
     /// a busy one must not be able to keep itself from being revoked. Says whether there was one.
-    async fn put_out_of_force(
+    pub(crate) async fn put_out_of_force(
         &self,
         hash: &TokenHash,
         now_millis: u64,
