@@ -141,6 +141,13 @@ async fn numbers(system: &View, directory: &str) -> Result<Vec<u64>, HandleError
 
 /// Ends what has come due, until `core` is sealed or gone.
 pub(crate) async fn run(core: Weak<Core>) {
+    let resumed = match core.upgrade() {
+        Some(core) => core.resume_purges().await,
+        None => return,
+    };
+    if let Err(err) = resumed {
+        tracing::error!(error = %chain(&err), "records of disabled mounts may be left in the file, without their key; the next start tries again");
+    }
     while let Some(core) = core.upgrade() {
         match core.end_what_is_due().await {
             Ok(()) => {}

@@ -505,13 +505,7 @@ impl Core {
         match effect {
             AfterCommit::Seal => self.seal().await,
             AfterCommit::Purge(mount) => {
-                // The key is gone, so what is left is noise; removing it may take its time.
-                let core = self.clone();
-                tokio::spawn(async move {
-                    if let Err(err) = core.barrier.purge(mount).await {
-                        tracing::warn!(error = %chain(&err), "records of a disabled mount are left in the file, without their key");
-                    }
-                });
+                self.purge(mount);
                 Ok(())
             }
             AfterCommit::Revoke(hash) => {

@@ -27,6 +27,7 @@ mod operate;
 mod pattern;
 mod policy;
 mod policy_store;
+mod purge;
 mod random;
 mod request;
 mod response;

@@ -15,7 +15,7 @@ use crate::duration::GoDuration;
 use crate::error::HandleError;
 use crate::mount::{self, MountConfig, MountRecord, MountTable, Serves};
 use crate::storage::{self, from_barrier, from_view, parse_json, to_json};
-use crate::{Core, limits, random};
+use crate::{Core, limits, purge, random};
 
 /// Where nothing can be mounted: the host's own, and the first segments of its API.
 const RESERVED: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/"];
@@ -432,6 +432,7 @@ async fn disable(
         .await
         .map_err(from_barrier)?;
     let id = mount.id;
+    purge::remember(&call.txn, id).await?;
     call.say(|said| said.after_commit.push(AfterCommit::Purge(id)));
     done()
 }
