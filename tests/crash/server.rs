@@ -631,6 +631,7 @@ async fn ask(
         wrap_ttl: None,
         headers: Vec::new(),
         peer: Peer::default(),
+        held: None,
     };
     core.handle(request).await
 }

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::sync::Barrier as Meeting;
+use tokio::time::{sleep, timeout};
 
 use host_barrier::{Barrier, StorageConfig, SystemRandomness};
 use host_logical::{
@@ -85,6 +87,7 @@ impl Engine for Counting {
                 path("open", &[Read], &[PathTrait::Unauthenticated]),
                 path("secret", &[Read], &[]),
                 path("gone", &[Update], &[]),
+                path("slow/{millis}/{name}", &[Update], &[]),
             ],
             storage_version: 1,
         }))
@@ -150,6 +153,17 @@ impl Call for CountingCall {
             (path, _) if path.starts_with("refuse/") => {
                 self.imports.storage.put(&name, b"1").await.map_err(host)?;
                 Err(Refusal::InvalidRequest("no".into()).into())
+            }
+            (path, _) if path.starts_with("slow/") => {
+                let key = &request.params[1].1;
+                let value = self.value(key).await?.unwrap_or(0);
+                let millis = name.parse().unwrap();
+                let ambient = &self.imports.ambient;
+                ambient.sleep(Duration::from_millis(millis)).await;
+                let text = (value + 1).to_string();
+                let storage = &self.imports.storage;
+                storage.put(key, text.as_bytes()).await.map_err(host)?;
+                Ok(answer(&json!({ "value": value + 1 })))
             }
             (_, Operation::Read) => match self.value(&name).await? {
                 Some(value) => Ok(answer(&json!({ "value": value }))),
@@ -305,8 +319,13 @@ impl TestCore {
         path: &str,
         data: Value,
     ) -> Result<Response, HandleError> {
+        let request = self.request(token, operation, path, data);
+        self.core.handle(request).await
+    }
+
+    fn request(&self, token: &str, operation: Operation, path: &str, data: Value) -> Request {
         let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
-        let request = Request {
+        Request {
             id: RequestId::from_random([7; 16]),
             operation,
             path: RequestPath::parse(path.as_bytes()).unwrap(),
@@ -316,8 +335,8 @@ impl TestCore {
             wrap_ttl: None,
             headers: Vec::new(),
             peer: Peer::default(),
-        };
-        self.core.handle(request).await
+            held: None,
+        }
     }
 
     async fn read(&self, path: &str) -> Result<Value, HandleError> {
@@ -870,4 +889,18 @@ async fn a_name_that_is_none_of_ours_is_not_found_however_long() {
             ..
         })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_request_holds_is_held_until_its_call_has_ended() {
+    let vault = TestCore::start().await;
+    let held = Arc::new(());
+    let mut request = vault.request(&vault.root, Operation::Update, "c/slow/50000/a", json!({}));
+    request.held = Some(Box::new(held.clone()));
+    let gone = timeout(Duration::from_secs(1), vault.core.handle(request));
+    assert!(gone.await.is_err(), "its client goes away");
+    sleep(Duration::from_secs(48)).await;
+    assert_eq!(Arc::strong_count(&held), 2);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(Arc::strong_count(&held), 1);
 }
