@@ -32,6 +32,7 @@ mod response;
 mod storage;
 mod token;
 mod ttl;
+mod turn;
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ use cache::Cache;
 use finish::Finish;
 use policy::Acl;
 use token::TokenStore;
+use turn::Lines;
 
 /// What core is made of; the server puts it together.
 pub struct Parts {
@@ -121,7 +123,7 @@ pub struct Core {
     cache: Cache,
     root_acl: Arc<Acl>,
     audit: audit::Broker,
-    tickets: Vec<tokio::sync::Mutex<()>>,
+    lines: Arc<Lines>,
     /// Commits that wrote, since the start.
     writes: AtomicU64,
     /// Held by whoever moves the seal.
@@ -145,9 +147,7 @@ impl Core {
             audit: audit::Broker,
             writes: AtomicU64::new(0),
             seal_turn: tokio::sync::Mutex::default(),
-            tickets: (0..limits::TICKETS)
-                .map(|_| tokio::sync::Mutex::default())
-                .collect(),
+            lines: Arc::default(),
         })
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::sync::Barrier as Meeting;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
 use host_barrier::{Barrier, StorageConfig, SystemRandomness};
 use host_logical::{
@@ -889,6 +890,95 @@ async fn a_name_that_is_none_of_ours_is_not_found_however_long() {
             ..
         })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_writers_of_one_key_each_gets_its_turn() {
+    let vault = Arc::new(TestCore::start().await);
+    let mut writers = JoinSet::new();
+    for _ in 0..16 {
+        let vault = vault.clone();
+        writers.spawn(async move { vault.write("c/slow/20/a", json!({})).await.map(data) });
+    }
+    let mut values: Vec<_> = writers
+        .join_all()
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    values.sort_by_key(|value| value["value"].as_u64());
+    let expected: Vec<_> = (1..=16).map(|n| json!({ "value": n })).collect();
+    assert_eq!(values, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_slow_call_is_who_writes_to_its_path_and_may() {
+    let vault = Arc::new(TestCore::start().await);
+    let stranger = vault
+        .token("path \"c/open\" { capabilities = [\"read\"] }", json!({}))
+        .await;
+    let slow = Duration::from_secs(50);
+    let path = |n: usize| format!("c/slow/{}/{n}", slow.as_millis());
+    let mut writers = JoinSet::new();
+    for n in (0..300).flat_map(|n| [n, n]) {
+        let (vault, path) = (vault.clone(), path(n));
+        writers.spawn(async move { vault.write(&path, json!({})).await.map(drop) });
+    }
+    // Of each pair one has lost by then, and runs again in its turn.
+    sleep(slow + slow / 2).await;
+
+    let at_once = Duration::from_secs(1);
+    let began = Instant::now();
+    for n in 0..100 {
+        let path = format!("c/counter/{n}");
+        vault.write(&path, json!({})).await.unwrap();
+    }
+    let policy = json!({"policy": "# none"});
+    vault.write("sys/policies/acl/p", policy).await.unwrap();
+    vault.write("cubbyhole/a", json!({"a": 1})).await.unwrap();
+    let refused = vault
+        .send(&stranger, Operation::Update, &path(0), json!({}))
+        .await;
+    assert!(matches!(refused, Err(HandleError::Denied)));
+    assert!(began.elapsed() < at_once, "{:?}", began.elapsed());
+
+    // Who may write waits, but not for ever: then it runs, loses to the slow one, and runs again.
+    let waiting = {
+        let (vault, path) = (vault.clone(), path(0));
+        tokio::spawn(async move { vault.write(&path, json!({})).await.map(data) })
+    };
+    let value = waiting.await.unwrap().unwrap();
+    assert_eq!(value, json!({"value": 3}));
+    let took = began.elapsed();
+    assert!(took >= slow / 2, "{took:?}");
+
+    let sealing = {
+        let vault = vault.clone();
+        tokio::spawn(async move { vault.write("sys/seal", json!({})).await.map(drop) })
+    };
+    let began = Instant::now();
+    while !matches!(vault.read("c/open").await, Err(HandleError::Sealed)) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(began.elapsed() < at_once, "{:?}", began.elapsed());
+    sealing.await.unwrap().unwrap();
+    assert!(writers.join_all().await.into_iter().all(|end| end.is_ok()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_writers_of_the_hosts_own_records_each_gets_through() {
+    let vault = Arc::new(TestCore::start().await);
+    let mut writers = JoinSet::new();
+    for n in 0..64 {
+        let vault = vault.clone();
+        writers.spawn(async move {
+            let path = format!("sys/policies/acl/p{}", n % 4);
+            vault.write(&path, json!({"policy": "# none"})).await.map(drop)
+        });
+    }
+    for end in writers.join_all().await {
+        end.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
