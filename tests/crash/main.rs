@@ -160,6 +160,26 @@ fn any_operation_of_a_server_may_fail() {
     }
 }
 
+/// It is done with its first commit. That of the records may find no more room in the journal, and fail: once
+/// the revocation was then said not to have been written.
+#[test]
+fn any_operation_of_a_revocation_may_fail() {
+    let chance = Chance::new(SEED);
+    for writes in 0..20 {
+        let steps = server::revocation(writes);
+        let disk = CrashDisk::empty();
+        let model = block_on(server::run(&disk, &steps, SEED, None)).unwrap();
+        for at in *model.begun.last().unwrap()..disk.operations() {
+            let fault = Fault {
+                lasting: false,
+                ..faults::fault(at)
+            };
+            faults::server_survives(&steps, SEED, &model, fault, &chance.fork(at as u64))
+                .unwrap_or_else(|error| panic!("{writes} writes, {fault:?}: {error}"));
+        }
+    }
+}
+
 #[test]
 fn any_read_of_a_recovery_may_fail() {
     let recording = block_on(barrier::record(&barrier::everyday(), SEED)).unwrap();

@@ -42,8 +42,8 @@ impl Difference {
     }
 
     /// Only what it changes of these.
-    fn of(&self, prefix: &str) -> Self {
-        let of = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
+    fn of(&self, names: &[String]) -> Self {
+        let of = self.0.iter().filter(|(name, _)| names.contains(name));
         Self(
             of.map(|(name, shown)| (name.clone(), shown.clone()))
                 .collect(),
@@ -135,6 +135,8 @@ pub(crate) struct Run {
     pub(crate) server: Server,
     /// Operations until the files were made: before, they have other names.
     pub(crate) start: usize,
+    /// Operations before each step.
+    pub(crate) begun: Vec<usize>,
     /// What was seen after the start and after each step.
     pub(crate) sights: Vec<Seen>,
     pub(crate) failures: Vec<Failure>,
@@ -163,6 +165,7 @@ pub(crate) async fn run(
         keys: Vec::new(),
         server: Server { tokens: Vec::new() },
         start: 0,
+        begun: Vec::new(),
         sights: Vec::new(),
         failures: Vec::new(),
     };
@@ -183,9 +186,11 @@ pub(crate) async fn run(
         return Ok(run);
     }
     let mut seen = run.sights[0].clone();
+    let counted = counted(steps);
 
     for (number, step) in steps.iter().enumerate() {
         let begun = disk.operations();
+        run.begun.push(begun);
         let result = match step {
             Step::Restart if disk.failed().is_some() => break,
             Step::Seal => {
@@ -215,7 +220,7 @@ pub(crate) async fn run(
         if let Some(failed) = disk.failed_data().filter(|at| (begun..done).contains(at))
             && result.is_ok()
             // Others clean up behind their commit, and may leave that to chance.
-            && matches!(step, Step::Write(..) | Step::Token(_) | Step::Revoke(_))
+            && matches!(step, Step::Write(..) | Step::Token(_))
         {
             return Err(format!(
                 "step {number} is acknowledged, and operation {failed} of it failed"
@@ -252,7 +257,7 @@ pub(crate) async fn run(
             (_, _, Some(model)) => &model.sights[number + 1],
             _ => return Err(format!("step {number} fails on a disk that works")),
         };
-        let [spent, all] = parts(&seen, after).map(|part| run.history.begin(begun, part));
+        let [spent, all] = parts(&seen, after, &counted).map(|part| run.history.begin(begun, part));
         match failed {
             None => {
                 run.history.done(spent, done);
@@ -384,10 +389,22 @@ fn nothing() -> Seen {
     Seen::from([("initialized".to_owned(), "false".to_owned())])
 }
 
-/// The use of a token is spent in a commit of its own, whatever comes after: that may show alone.
-fn parts(before: &Seen, after: &Seen) -> [Difference; 2] {
+/// The use of a token that has only so many is spent in a commit of its own, whatever comes after: that may
+/// show alone.
+fn parts(before: &Seen, after: &Seen, counted: &[usize]) -> [Difference; 2] {
     let all = Difference::between(before, after);
-    [all.of("token "), all]
+    let names: Vec<_> = counted.iter().map(|n| format!("token {n}")).collect();
+    [all.of(&names), all]
+}
+
+/// Which of the tokens that `steps` make have only so many uses.
+fn counted(steps: &[Step]) -> Vec<usize> {
+    let made = steps.iter().filter_map(|step| match step {
+        Step::Token(data) => Some(data.get("num_uses").is_some()),
+        _ => None,
+    });
+    let made = made.enumerate();
+    made.filter_map(|(n, counts)| counts.then_some(n)).collect()
 }
 
 /// The run of `steps` on a disk that works, with its last closing.
@@ -714,4 +731,30 @@ pub(crate) fn everything() -> Vec<Step> {
         Delete("c/records/a"),
         Delete("sys/mounts/c"),
     ]
+}
+
+/// A token with a cubbyhole is revoked, with this many writes in the journal before.
+pub(crate) fn revocation(writes: usize) -> Vec<Step> {
+    use Step::{Revoke, Token, Write, WriteAs};
+    let large = "x".repeat(20_000);
+    let mut steps = vec![
+        Write("sys/mounts/c", json!({"type": NAME})),
+        Write("c/records/large", json!({"value": large})),
+        Write("c/records/large", json!({"value": large})),
+        Token(json!({"ttl": "1h"})),
+    ];
+    let own = [
+        "cubbyhole/a",
+        "cubbyhole/b",
+        "cubbyhole/c",
+        "cubbyhole/d",
+        "cubbyhole/e",
+        "cubbyhole/f",
+        "cubbyhole/g",
+        "cubbyhole/h",
+    ];
+    steps.extend(own.map(|path| WriteAs(0, path, json!({"value": "own"}))));
+    steps.extend((0..writes).map(|n| Write("c/records/a", json!({"value": n.to_string()}))));
+    steps.push(Revoke(0));
+    steps
 }

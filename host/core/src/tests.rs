@@ -973,7 +973,10 @@ async fn of_many_writers_of_the_hosts_own_records_each_gets_through() {
         let vault = vault.clone();
         writers.spawn(async move {
             let path = format!("sys/policies/acl/p{}", n % 4);
-            vault.write(&path, json!({"policy": "# none"})).await.map(drop)
+            vault
+                .write(&path, json!({"policy": "# none"}))
+                .await
+                .map(drop)
         });
     }
     for end in writers.join_all().await {

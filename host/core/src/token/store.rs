@@ -17,7 +17,7 @@ use super::{TOKEN_CHARACTERS, TOKEN_PREFIX, Token, TokenHash, TokenRecord};
 use crate::error::HandleError;
 use crate::limits;
 use crate::random;
-use crate::storage::{self, from_barrier, from_commit, from_view, parse_json, to_json};
+use crate::storage::{self, chain, from_barrier, from_commit, from_view, parse_json, to_json};
 
 /// Finds, makes, renews and revokes tokens.
 #[derive(Clone)]
@@ -260,11 +260,19 @@ impl TokenStore {
     }
 
     /// Revokes a token and all that came of it. It is out of force with the first commit, and so are
-    /// its descendants, since they ask for their ancestors; their records go in as many as it takes.
+    /// its descendants, since they ask for their ancestors; their records go in as many as it takes. If that
+    /// fails they are revoked all the same, and whoever asked for it is told so.
     pub(crate) async fn revoke_tree(&self, root: &TokenHash) -> Result<(), HandleError> {
-        if !self.put_out_of_force(root).await? {
-            return Ok(());
+        if self.put_out_of_force(root).await?
+            && let Err(err) = self.remove_family(root).await
+        {
+            tracing::warn!(error = %chain(&err), "tokens are revoked, and records of them are left");
         }
+        Ok(())
+    }
+
+    /// Takes away the records of a token that is out of force, and of all that came of it.
+    async fn remove_family(&self, root: &TokenHash) -> Result<(), HandleError> {
         // From here on nobody can add to the family: who makes a child has read its ancestors.
         let family = self.family(root).await?;
         for batch in family.rchunks(limits::REVOKE_BATCH) {
