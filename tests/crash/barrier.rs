@@ -19,8 +19,8 @@ use crate::replay::{Recording, Recovered, Subject};
 const SHARES: (u32, u32) = (3, 2);
 
 /// A disk that works again is found to within a second; this is for a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// All records that there are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,16 +137,9 @@ pub(crate) async fn run(disk: &CrashDisk, steps: &[Step], seed: u64) -> Result<R
         }
     };
     run.start = disk.operations();
-    let begun = run.history.begin(disk.operations(), Change::Initialize);
-    match initialize(&barrier).await {
-        Ok(shares) => run.shares = shares,
-        Err(InitError::Broken(error)) => {
-            run.note(disk, begun, Err(of_barrier(error)));
-            return Ok(run);
-        }
-        Err(error) => return Err(chain(&error)),
+    if !run.initialize(&barrier, disk).await? {
+        return Ok(run);
     }
-    run.history.done(begun, disk.operations());
     unseal(&barrier, &run.shares).await?;
     for (number, step) in steps.iter().enumerate() {
         let (failed_before, begun_at) = (run.failures.len(), disk.operations());
@@ -257,6 +250,56 @@ pub(crate) async fn run(disk: &CrashDisk, steps: &[Step], seed: u64) -> Result<R
 }
 
 impl Run {
+    /// Initialises, with as many tries as it takes on a disk that works again. What an answer says is held
+    /// against what the barrier shows. False: it came to nothing, or nobody has its shares.
+    async fn initialize(&mut self, barrier: &Barrier, disk: &CrashDisk) -> Result<bool, String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut unknown = Vec::new();
+        loop {
+            let begun = self.history.begin(disk.operations(), Change::Initialize);
+            match initialize(barrier).await {
+                Ok(shares) => {
+                    // It found nothing, and now nothing else can come.
+                    unknown
+                        .into_iter()
+                        .for_each(|old| self.history.refused(old));
+                    self.history.done(begun, disk.operations());
+                    self.shares = shares;
+                    return Ok(true);
+                }
+                Err(InitError::AlreadyInitialized) => {
+                    self.history.refused(begun);
+                    return match status(barrier).await? {
+                        _ if unknown.is_empty() => {
+                            Err("it is initialised, and nothing was written".to_owned())
+                        }
+                        true => Ok(false),
+                        false => Err("it is initialised, and says that it is not".to_owned()),
+                    };
+                }
+                Err(InitError::Broken(error)) => {
+                    let failure = of_barrier(error);
+                    if let Failure::Unknown(_) = failure {
+                        unknown.push(begun);
+                    }
+                    self.note(disk, begun, Err(failure));
+                }
+                Err(error) => return Err(chain(&error)),
+            }
+            match status(barrier).await {
+                Ok(true) if unknown.is_empty() => {
+                    return Err("nothing was written, and it is initialised".to_owned());
+                }
+                Err(error) if !tells_why(&error) => return Err(error),
+                _ if disk.is_broken() => return Ok(false),
+                _ if Instant::now() > deadline => {
+                    return Err("the disk works again, and it is not initialised".to_owned());
+                }
+                _ => tokio::time::sleep(BETWEEN_TRIES).await,
+            }
+        }
+    }
+
     /// Reads go on, and what is refused is refused with its reason.
     async fn check_after_failure(&self, barrier: &Barrier, disk: &CrashDisk) -> Result<(), String> {
         let permitted = self.history.permitted(usize::MAX);
@@ -333,8 +376,10 @@ impl Subject for Barriers {
                     break;
                 }
             }
-            // Initialised, and nobody was told: only before it was acknowledged.
-            if opened.is_err() && permitted.iter().any(|model| !model.initialized) {
+            // Initialised, and nobody was told: only while that is not known.
+            let unknown =
+                [true, false].map(|known| permitted.iter().any(|model| model.initialized == known));
+            if opened.is_err() && unknown == [true, true] {
                 return Ok(Recovered { history, keys });
             }
             opened?;

@@ -106,6 +106,31 @@ fn any_operation_of_the_barrier_may_fail() {
 }
 
 #[test]
+fn any_operation_of_an_initialisation_may_fail() {
+    let chance = Chance::new(SEED);
+    // In each of the four ways.
+    let faults = |start, end| {
+        (start..end).flat_map(|at| {
+            (0..4).map(move |way| Fault {
+                at,
+                ..faults::fault(way)
+            })
+        })
+    };
+    let recording = block_on(barrier::record(&[], SEED)).unwrap();
+    for fault in faults(recording.start, recording.log.len()) {
+        faults::barrier_survives(&[], SEED, fault, &chance.fork(fault.at as u64))
+            .unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+    }
+    let disk = CrashDisk::empty();
+    let model = block_on(server::run(&disk, &[], SEED, None)).unwrap();
+    for fault in faults(model.start, disk.operations()) {
+        faults::server_survives(&[], SEED, &model, fault, &chance.fork(fault.at as u64))
+            .unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+    }
+}
+
+#[test]
 fn a_disk_that_failed_once_is_written_again_by_itself() {
     let steps = barrier::patient();
     let recording = block_on(barrier::record(&barrier::everyday(), SEED)).unwrap();
@@ -131,6 +156,27 @@ fn any_operation_of_a_server_may_fail() {
         let fault = faults::fault(at);
         faults::server_survives(&steps, SEED, &model, fault, &chance.fork(at as u64))
             .unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+    }
+}
+
+/// It is done with its first commit. That of the records may find no more room in the journal, and fail: once
+/// the revocation was then said not to have been written.
+#[test]
+fn any_operation_of_a_revocation_may_fail() {
+    let chance = Chance::new(SEED);
+    // One of these leaves room for the first commit, and none for the second.
+    for writes in 4..12 {
+        let steps = server::revocation(writes);
+        let disk = CrashDisk::empty();
+        let model = block_on(server::run(&disk, &steps, SEED, None)).unwrap();
+        for at in *model.begun.last().unwrap()..disk.operations() {
+            let fault = Fault {
+                lasting: false,
+                ..faults::fault(at)
+            };
+            faults::server_survives(&steps, SEED, &model, fault, &chance.fork(at as u64))
+                .unwrap_or_else(|error| panic!("{writes} writes, {fault:?}: {error}"));
+        }
     }
 }
 

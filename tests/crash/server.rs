@@ -6,16 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use host_core::{
-    Body, ClientToken, Clock, Core, HandleError, Initialize, Parts, Request, Response, SealKind,
-    Settings,
+    Body, ClientToken, Clock, Core, HandleError, Initialize, Parts, Request, Response, SealError,
+    SealKind, Settings,
 };
 use host_logical::{Operation, Peer, RequestId, RequestPath};
 
-use crate::barrier::chain;
+use crate::barrier::{BETWEEN_TRIES, PATIENCE, chain};
 use crate::chance::Seeded;
 use crate::disk::{CrashDisk, tells_why};
 use crate::engine::{Catalog, NAME, NoCustody};
@@ -41,8 +42,8 @@ impl Difference {
     }
 
     /// Only what it changes of these.
-    fn of(&self, prefix: &str) -> Self {
-        let of = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
+    fn of(&self, names: &[String]) -> Self {
+        let of = self.0.iter().filter(|(name, _)| names.contains(name));
         Self(
             of.map(|(name, shown)| (name.clone(), shown.clone()))
                 .collect(),
@@ -134,6 +135,8 @@ pub(crate) struct Run {
     pub(crate) server: Server,
     /// Operations until the files were made: before, they have other names.
     pub(crate) start: usize,
+    /// Operations before each step.
+    pub(crate) begun: Vec<usize>,
     /// What was seen after the start and after each step.
     pub(crate) sights: Vec<Seen>,
     pub(crate) failures: Vec<Failure>,
@@ -157,12 +160,12 @@ pub(crate) async fn run(
     seed: u64,
     model: Option<&Run>,
 ) -> Result<Run, String> {
-    let nothing = Seen::from([("initialized".to_owned(), "false".to_owned())]);
     let mut run = Run {
-        history: History::new(vec![nothing.clone()]),
+        history: History::new(vec![nothing()]),
         keys: Vec::new(),
         server: Server { tokens: Vec::new() },
         start: 0,
+        begun: Vec::new(),
         sights: Vec::new(),
         failures: Vec::new(),
     };
@@ -175,35 +178,19 @@ pub(crate) async fn run(
     };
     run.start = disk.operations();
 
-    // Its keys, its first records, its root token: a commit each.
-    let begun = run.start;
-    let made = match initialize(&core).await {
-        Ok(keys) => keys,
-        Err(error) => {
-            let model = model.ok_or(error.clone())?;
-            for after in [without_root(), model.sights[0].clone()] {
-                let difference = Difference::between(&nothing, &after);
-                run.history.begin(begun, difference);
-            }
-            run.keys.clone_from(&model.keys);
-            run.failures.push(Failure::Start(error));
-            return Ok(run);
-        }
+    let Some(made) = run.initialize(&core, disk, model).await? else {
+        return Ok(run);
     };
-    let done = disk.operations();
-    unseal(&core, &made.shares).await?;
-    let mut seen = run.server.see(&core, &made.root).await?;
-    for after in [without_root(), seen.clone()] {
-        let part = run
-            .history
-            .begin(begun, Difference::between(&nothing, &after));
-        run.history.done(part, done);
+    if !run.failures.is_empty() {
+        // Made at another try, it is not what the model has.
+        return Ok(run);
     }
-    run.keys = vec![made.clone()];
-    run.sights.push(seen.clone());
+    let mut seen = run.sights[0].clone();
+    let counted = counted(steps);
 
     for (number, step) in steps.iter().enumerate() {
         let begun = disk.operations();
+        run.begun.push(begun);
         let result = match step {
             Step::Restart if disk.failed().is_some() => break,
             Step::Seal => {
@@ -233,7 +220,7 @@ pub(crate) async fn run(
         if let Some(failed) = disk.failed_data().filter(|at| (begun..done).contains(at))
             && result.is_ok()
             // Others clean up behind their commit, and may leave that to chance.
-            && matches!(step, Step::Write(..) | Step::Token(_) | Step::Revoke(_))
+            && matches!(step, Step::Write(..) | Step::Token(_))
         {
             return Err(format!(
                 "step {number} is acknowledged, and operation {failed} of it failed"
@@ -270,7 +257,7 @@ pub(crate) async fn run(
             (_, _, Some(model)) => &model.sights[number + 1],
             _ => return Err(format!("step {number} fails on a disk that works")),
         };
-        let [spent, all] = parts(&seen, after).map(|part| run.history.begin(begun, part));
+        let [spent, all] = parts(&seen, after, &counted).map(|part| run.history.begin(begun, part));
         match failed {
             None => {
                 run.history.done(spent, done);
@@ -308,10 +295,116 @@ pub(crate) async fn run(
     Ok(run)
 }
 
-/// The use of a token is spent in a commit of its own, whatever comes after: that may show alone.
-fn parts(before: &Seen, after: &Seen) -> [Difference; 2] {
+impl Run {
+    /// Initialises, with as many tries as it takes on a disk that works again: keys, first records and root
+    /// token are one commit. What an answer says is held against what the server shows. None: it came to
+    /// nothing, or to what the answer did not bring.
+    async fn initialize(
+        &mut self,
+        core: &Arc<Core>,
+        disk: &CrashDisk,
+        model: Option<&Run>,
+    ) -> Result<Option<Keys>, String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut unknown = Vec::new();
+        loop {
+            let begun = disk.operations();
+            let error = match initialize(core).await {
+                Ok(made) => {
+                    let done = disk.operations();
+                    unseal(core, &made.shares).await?;
+                    let seen = self.server.see(core, &made.root).await?;
+                    // It found nothing, and now nothing else can come.
+                    unknown
+                        .into_iter()
+                        .for_each(|old| self.history.refused(old));
+                    let part = self
+                        .history
+                        .begin(begun, Difference::between(&nothing(), &seen));
+                    self.history.done(part, done);
+                    self.keys = vec![made.clone()];
+                    self.sights.push(seen);
+                    return Ok(Some(made));
+                }
+                Err(error) => error,
+            };
+            let told = chain(&error);
+            let model = model.ok_or(told.clone())?;
+            let view = core.seal_view().await.map_err(|error| chain(&error));
+            match (&error, &view) {
+                (_, Ok(view)) if view.initialized && unknown.is_empty() && says_nothing(&error) => {
+                    return Err(format!("it is initialised, and was told: {told}"));
+                }
+                (SealError::Storage { .. }, _) if !tells_why(&told) => {
+                    return Err(format!("it is not told why: {told}"));
+                }
+                (
+                    SealError::Storage {
+                        nothing_written: true,
+                        ..
+                    },
+                    _,
+                ) => {}
+                (SealError::Storage { .. }, _) => {
+                    // The first try is that of the model, with its keys.
+                    let whole = Difference::between(&nothing(), &model.sights[0]);
+                    unknown.push(self.history.begin(begun, whole));
+                    self.keys.clone_from(&model.keys);
+                }
+                (_, Ok(view)) if view.initialized => {
+                    unseal(core, &model.keys[0].shares).await?;
+                    return match self.server.see(core, &model.keys[0].root).await? {
+                        seen if seen == model.sights[0] => Ok(None),
+                        _ => Err("initialised without an answer, it is not whole".to_owned()),
+                    };
+                }
+                _ => return Err(told),
+            }
+            self.failures.push(Failure::Start(told));
+            match view {
+                Err(error) if !tells_why(&error) => return Err(error),
+                _ if disk.is_broken() => return Ok(None),
+                _ if Instant::now() > deadline => {
+                    return Err("the disk works again, and it is not initialised".to_owned());
+                }
+                _ => tokio::time::sleep(BETWEEN_TRIES).await,
+            }
+        }
+    }
+}
+
+/// Whether it says that nothing was written.
+fn says_nothing(error: &SealError) -> bool {
+    !matches!(
+        error,
+        SealError::Storage {
+            nothing_written: false,
+            ..
+        }
+    )
+}
+
+/// A server that is not initialised.
+fn nothing() -> Seen {
+    Seen::from([("initialized".to_owned(), "false".to_owned())])
+}
+
+/// The use of a token that has only so many is spent in a commit of its own, whatever comes after: that may
+/// show alone.
+fn parts(before: &Seen, after: &Seen, counted: &[usize]) -> [Difference; 2] {
     let all = Difference::between(before, after);
-    [all.of("token "), all]
+    let names: Vec<_> = counted.iter().map(|n| format!("token {n}")).collect();
+    [all.of(&names), all]
+}
+
+/// Which of the tokens that `steps` make have only so many uses.
+fn counted(steps: &[Step]) -> Vec<usize> {
+    let made = steps.iter().filter_map(|step| match step {
+        Step::Token(data) => Some(data.get("num_uses").is_some()),
+        _ => None,
+    });
+    let made = made.enumerate();
+    made.filter_map(|(n, counts)| counts.then_some(n)).collect()
 }
 
 /// The run of `steps` on a disk that works, with its last closing.
@@ -358,31 +451,22 @@ impl Subject for Server {
                     break;
                 }
             }
-            // Initialised, and nobody was told: only before it was acknowledged.
-            if opened.is_err() && permitted.contains(&without_root()) {
-                return Ok(Recovered { history, keys });
-            }
             opened?;
         }
         if !permitted.contains(&found) {
             return Err(tell(&found, &permitted));
         }
         history.see(disk.operations(), found.clone());
-        if found == without_root() {
-            return Ok(Recovered { history, keys });
-        }
         let root = match root {
             Some(root) => root,
             None => {
                 let begun = disk.operations();
-                let made = initialize(&core).await?;
+                let made = initialize(&core).await.map_err(|error| chain(&error))?;
                 let done = disk.operations();
                 unseal(&core, &made.shares).await?;
                 let after = self.see(&core, &made.root).await?;
-                for after in [without_root(), after.clone()] {
-                    let part = history.begin(begun, Difference::between(&found, &after));
-                    history.done(part, done);
-                }
+                let part = history.begin(begun, Difference::between(&found, &after));
+                history.done(part, done);
                 found = after;
                 keys.push(made.clone());
                 made.root
@@ -492,11 +576,6 @@ impl Server {
     }
 }
 
-/// Keys are there, and the root token is not yet.
-fn without_root() -> Seen {
-    Seen::from([("initialized".to_owned(), "true".to_owned())])
-}
-
 async fn start(disk: &CrashDisk, seed: u64) -> Result<Arc<Core>, String> {
     let random = Arc::new(Seeded::new(seed));
     let barrier = disk
@@ -529,13 +608,12 @@ async fn closed(disk: &CrashDisk) -> Result<(), String> {
     Err("nobody uses it any more, and it is not closed".to_owned())
 }
 
-async fn initialize(core: &Arc<Core>) -> Result<Keys, String> {
+async fn initialize(core: &Arc<Core>) -> Result<Keys, SealError> {
     let wanted = Initialize {
         unseal: Some((3, 2)),
         recovery: None,
     };
-    let made = core.initialize(wanted).await;
-    let made = made.map_err(|error| chain(&error))?;
+    let made = core.initialize(wanted).await?;
     let shares = made.shares.iter();
     Ok(Keys {
         shares: shares.map(|share| share.to_hex().to_string()).collect(),
@@ -570,6 +648,7 @@ async fn ask(
         wrap_ttl: None,
         headers: Vec::new(),
         peer: Peer::default(),
+        held: None,
     };
     core.handle(request).await
 }
@@ -652,4 +731,30 @@ pub(crate) fn everything() -> Vec<Step> {
         Delete("c/records/a"),
         Delete("sys/mounts/c"),
     ]
+}
+
+/// A token with a cubbyhole is revoked, with this many writes in the journal before.
+pub(crate) fn revocation(writes: usize) -> Vec<Step> {
+    use Step::{Revoke, Token, Write, WriteAs};
+    let large = "x".repeat(20_000);
+    let mut steps = vec![
+        Write("sys/mounts/c", json!({"type": NAME})),
+        Write("c/records/large", json!({"value": large})),
+        Write("c/records/large", json!({"value": large})),
+        Token(json!({"ttl": "1h"})),
+    ];
+    let own = [
+        "cubbyhole/a",
+        "cubbyhole/b",
+        "cubbyhole/c",
+        "cubbyhole/d",
+        "cubbyhole/e",
+        "cubbyhole/f",
+        "cubbyhole/g",
+        "cubbyhole/h",
+    ];
+    steps.extend(own.map(|path| WriteAs(0, path, json!({"value": "own"}))));
+    steps.extend((0..writes).map(|n| Write("c/records/a", json!({"value": n.to_string()}))));
+    steps.push(Revoke(0));
+    steps
 }

@@ -30,6 +30,47 @@ fn on_a_full_disk_reads_go_on_and_writes_come_back_with_the_room() {
     );
 }
 
+/// A first start on a disk with little room once answered that nothing was written, and had made keys that
+/// nobody was told.
+#[test]
+fn what_is_said_of_an_initialisation_on_a_disk_that_is_nearly_full_is_true() {
+    let mut refused = 0;
+    for free_kib in (20..260).step_by(16) {
+        let Some(disk) = Disk::tmpfs("size=8m") else {
+            return;
+        };
+        let directory = TempDir::new().expect("a directory");
+        let vault = TestVault::start_from(directory, &config(&disk.path));
+        let nobody = vault.client("");
+        let is_initialized = || nobody.get("sys/init").body["initialized"] == true;
+        let wanted = json!({"secret_shares": 1, "secret_threshold": 1});
+        let filler = disk.path.join("filler");
+        fill(&filler);
+        leave(&filler, free_kib << 10);
+        let mut made = nobody.put("sys/init", wanted.clone());
+        std::fs::remove_file(&filler).expect("it is there");
+        if made.status != 200 {
+            refused += 1;
+            assert_eq!(made.status, 503, "{free_kib} KiB: {made:?}");
+            assert!(made.error().contains("nothing was written"), "{made:?}");
+            assert!(!is_initialized(), "{free_kib} KiB: {made:?}");
+            wait_until("it is initialised", || {
+                made = nobody.put("sys/init", wanted.clone());
+                made.status == 200
+            });
+        }
+        assert!(is_initialized());
+        let keys = Keys {
+            root: made.body["root_token"].as_str().expect("a token").into(),
+            shares: vec![made.body["keys_base64"][0].as_str().expect("a key").into()],
+        };
+        vault.unseal(&keys);
+        let root = vault.client(&keys.root);
+        assert_eq!(root.get("sys/policies/acl/default").status, 200);
+    }
+    assert!(refused > 0, "there was room each time");
+}
+
 #[test]
 fn at_the_limit_of_file_sizes_reads_go_on_and_writes_come_back_when_it_is_raised() {
     let directory = TempDir::new().expect("a directory");
@@ -302,6 +343,14 @@ fn fill(path: &Path) {
             size /= 2;
         }
     }
+}
+
+/// Gives back so much of what was filled.
+fn leave(path: &Path, bytes: u64) {
+    let file = std::fs::File::options().write(true).open(path);
+    let file = file.expect("it is there");
+    let size = file.metadata().expect("it is there").len();
+    file.set_len(size - bytes).expect("it shrinks");
 }
 
 /// A small file system of our own.

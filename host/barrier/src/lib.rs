@@ -9,7 +9,8 @@
 //! transaction.rs   snapshot, read set, write set, commit   directory.rs which names there are
 //! envelope.rs      the frame of a sealed value             wrap.rs      keys wrapped by keys
 //! seal.rs          states, shares given, unsealing         keyring.rs   terms, mount keys, rotation
-//! shamir.rs        unseal shares                           store.rs     ordered bytes: redb, memory
+//! shamir.rs        unseal shares                           founding.rs  a new barrier, in one commit
+//! store.rs         ordered bytes: redb, memory
 //! ```
 //!
 //! Invariants of the crate
@@ -33,6 +34,7 @@
 
 mod directory;
 mod envelope;
+mod founding;
 mod keyring;
 pub mod limits;
 mod names;
@@ -60,6 +62,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::redb::RedbStore;
 use crate::store::{ReadError, Store, WriteBatch, WriteError};
 
+pub use crate::founding::Founding;
 pub use crate::keyring::KeyStatus;
 pub use crate::names::{KeyError, MountId};
 pub use crate::random::{Random, RandomError, SystemRandomness};
@@ -252,6 +255,7 @@ impl Barrier {
 
     /// What anyone may know about the seal.
     pub async fn seal_status(&self) -> Result<SealStatus, BarrierError> {
+        self.look_for_record().await?;
         Ok(match &*self.state() {
             SealState::Uninitialized => SealStatus {
                 initialized: false,
@@ -267,31 +271,24 @@ impl Barrier {
         })
     }
 
-    /// Makes the root key and all that hangs on it, and seals it as asked. Does not unseal.
+    /// Makes the root key and all that hangs on it, sealed as asked: in memory, until [`Founding::commit`].
+    pub async fn found(&self, init: Init, now_millis: u64) -> Result<Founding, InitError> {
+        self.look_for_record().await?;
+        match &*self.state() {
+            SealState::Uninitialized => {}
+            _ => return Err(InitError::AlreadyInitialized),
+        }
+        Founding::new(self, init, now_millis).await
+    }
+
+    /// As [`Barrier::found`], with nothing else in it.
     pub async fn initialize(&self, init: Init, now_millis: u64) -> Result<Initialized, InitError> {
-        let _one_at_a_time = self.0.transition.lock().await;
-        if !matches!(*self.state(), SealState::Uninitialized) {
-            return Err(InitError::AlreadyInitialized);
-        }
-        let (record, root, handed_out) = seal::create(init, &*self.0.random)?;
-        let at = StoreKey::only(Table::Seal);
-        let mut batch = WriteBatch {
-            checks: vec![(at, None)],
-            ..WriteBatch::default()
-        };
-        batch.writes = keyring::first_records(&*self.0.random, &root, now_millis)?;
-        batch.writes.push((at, Some(record.to_bytes().into())));
-        match self.0.store.commit(batch).await {
-            Ok(_) => {}
-            Err(WriteError::Conflict(_)) => return Err(InitError::AlreadyInitialized),
-            Err(error) => return Err(error.into()),
-        }
-        *self.state() = SealState::Sealed(Sealed::new(record));
-        Ok(handed_out)
+        self.found(init, now_millis).await?.commit().await
     }
 
     /// Adds a share to the running attempt, or starts one. With enough of them, unseals.
     pub async fn unseal(&self, share: UnsealShare) -> Result<UnsealProgress, UnsealError> {
+        self.look_for_record().await?;
         let _one_at_a_time = self.0.transition.lock().await;
         let (root, record) = match &mut *self.state() {
             SealState::Uninitialized => return Err(UnsealError::NotInitialized),
@@ -307,6 +304,7 @@ impl Barrier {
 
     /// Unseals with the key of a static seal.
     pub async fn unseal_with_static_key(&self, key: &StaticKey) -> Result<(), UnsealError> {
+        self.look_for_record().await?;
         let _one_at_a_time = self.0.transition.lock().await;
         let (root, record) = match &*self.state() {
             SealState::Uninitialized => return Err(UnsealError::NotInitialized),
@@ -314,6 +312,28 @@ impl Barrier {
             SealState::Sealed(sealed) => (sealed.open_static(key)?, sealed.record.clone()),
         };
         self.unseal_with(root, record).await
+    }
+
+    /// While it is not initialised, the store is asked: a commit of which nobody knew may have come true.
+    async fn look_for_record(&self) -> Result<(), BarrierError> {
+        if !matches!(&*self.state(), SealState::Uninitialized) {
+            return Ok(());
+        }
+        let record = self.seal_record().await?;
+        let mut state = self.state();
+        if let (SealState::Uninitialized, Some(record)) = (&*state, record) {
+            *state = SealState::Sealed(Sealed::new(record));
+        }
+        Ok(())
+    }
+
+    /// As it is in the store now.
+    async fn seal_record(&self) -> Result<Option<SealRecord>, BarrierError> {
+        let snapshot = self.0.store.snapshot().await?;
+        let record = snapshot.get(&StoreKey::only(Table::Seal)).await?;
+        record
+            .map(|record| SealRecord::parse(&record.value))
+            .transpose()
     }
 
     async fn unseal_with(
@@ -332,6 +352,7 @@ impl Barrier {
 
     /// Gives up the running attempt to unseal, if there is one.
     pub async fn reset_unseal(&self) -> Result<(), UnsealError> {
+        self.look_for_record().await?;
         let _one_at_a_time = self.0.transition.lock().await;
         match &mut *self.state() {
             SealState::Uninitialized => Err(UnsealError::NotInitialized),

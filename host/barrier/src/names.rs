@@ -269,6 +269,14 @@ impl KeyRange {
         Self { first, last }
     }
 
+    /// All records.
+    pub(crate) fn everything() -> Self {
+        Self {
+            first: StoreKey([0x00; StoreKey::BYTES]),
+            last: StoreKey([0xFF; StoreKey::BYTES]),
+        }
+    }
+
     /// All records of `mount` in `table`.
     pub(crate) fn mount(table: Table, mount: MountId) -> Self {
         Self::with_prefix(

@@ -153,7 +153,7 @@ pub enum SealConfigError {
     ThresholdAboveShares,
 }
 
-/// Why a barrier was not initialised. Nothing was written.
+/// Why a barrier was not initialised. Nothing was written, but for [`BarrierError::IoUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The numbers of shares make no sense.
@@ -170,6 +170,12 @@ pub enum InitError {
 impl From<RandomError> for InitError {
     fn from(source: RandomError) -> Self {
         Self::Broken(source.into())
+    }
+}
+
+impl From<BarrierError> for InitError {
+    fn from(source: BarrierError) -> Self {
+        Self::Broken(source)
     }
 }
 
@@ -225,6 +231,12 @@ pub enum UnsealError {
     /// The store failed, or holds what does not open.
     #[error("the barrier could not be unsealed")]
     Broken(#[source] BarrierError),
+}
+
+impl From<BarrierError> for UnsealError {
+    fn from(source: BarrierError) -> Self {
+        Self::Broken(source)
+    }
 }
 
 /// For a share that comes as text.

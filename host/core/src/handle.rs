@@ -30,34 +30,23 @@ use crate::policy::Acl;
 use crate::response::{Auth, Body, Envelope, Response};
 use crate::storage::{EngineStorage, chain, from_barrier, from_commit};
 use crate::token::Token;
+use crate::turn::Turn;
 use crate::wrapping::{self, Sent};
 use crate::{Core, Request, limits, openapi};
 
 /// Serves `request`, as often as it takes to find nothing changed at its commit.
 pub(crate) async fn handle(core: Arc<Core>, request: Request) -> Result<Response, HandleError> {
     let mut spent = None;
+    let mut turn = Turn::default();
     let mut tries = 0;
-    let ticket = core.ticket(request.path.as_str());
-    // Where others are in line for this path, a writer joins them: who is first in line would lose
-    // to newcomers for ever.
-    let is_read = matches!(
-        request.operation,
-        Operation::Read | Operation::List | Operation::Head
-    );
-    let mut _turn = match is_read || ticket.try_lock().is_ok() {
-        true => None,
-        false => Some(ticket.lock().await),
-    };
     let result = loop {
-        match attempt(&core, &request, &mut spent).await {
-            Err(HandleError::Conflict) if tries < limits::MAX_TRIES => tries += 1,
+        match attempt(&core, &request, &mut spent, &mut turn).await {
+            Err(HandleError::Conflict) if tries < turn.tries() => tries += 1,
             Err(HandleError::Conflict) => break Err(HandleError::Contended),
             result => break result,
         }
         // One at a time from here on: for speed, since those who wait would only conflict again.
-        if _turn.is_none() {
-            _turn = Some(ticket.lock().await);
-        }
+        turn.take(&core.lines).await;
     };
     // The use that this request spent was its token's last: now it goes, with all that is its.
     if let Some(token) = spent.filter(|token: &Token| token.record.is_spent()) {
@@ -78,6 +67,7 @@ async fn attempt(
     core: &Arc<Core>,
     request: &Request,
     spent: &mut Option<Token>,
+    turn: &mut Turn,
 ) -> Result<Response, HandleError> {
     let table = core.mounts().await?;
     let mount = table.find(request.path.as_str());
@@ -155,6 +145,19 @@ async fn attempt(
         Some(acl) => question.decide(acl, operation)?,
         None => Authorized::unauthenticated(),
     };
+    if let Some(route) = &route
+        && let Serves::Component(_) = route.mount.serves
+    {
+        turn.allow((route.mount.id, route.path.to_owned()));
+        let is_read = matches!(
+            request.operation,
+            Operation::Read | Operation::List | Operation::Head
+        );
+        // Who is first in line would lose to newcomers for ever: a writer joins them, and begins anew.
+        if !is_read && turn.others_wait(&core.lines) {
+            return Err(HandleError::Conflict);
+        }
+    }
     let audited = core.audit.request(&authorized);
 
     let Some(route) = route else {
@@ -513,12 +516,6 @@ impl Core {
                 self.tokens.revoke_tree(&hash, now).await
             }
         }
-    }
-
-    fn ticket(&self, path: &str) -> &tokio::sync::Mutex<()> {
-        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(path);
-        &self.tickets[(hash % limits::TICKETS as u64) as usize]
     }
 }
 

@@ -34,6 +34,7 @@ mod response;
 mod storage;
 mod token;
 mod ttl;
+mod turn;
 mod wrapping;
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ use cache::Cache;
 use finish::Finish;
 use policy::Acl;
 use token::TokenStore;
+use turn::Lines;
 
 /// What core is made of; the server puts it together.
 pub struct Parts {
@@ -125,7 +127,7 @@ pub struct Core {
     cache: Cache,
     root_acl: Arc<Acl>,
     audit: audit::Broker,
-    tickets: Vec<tokio::sync::Mutex<()>>,
+    lines: Arc<Lines>,
     /// Commits that wrote, since the start.
     writes: AtomicU64,
     /// Held by whoever moves the seal.
@@ -152,9 +154,7 @@ impl Core {
             writes: AtomicU64::new(0),
             seal_turn: tokio::sync::Mutex::default(),
             expiry: Mutex::default(),
-            tickets: (0..limits::TICKETS)
-                .map(|_| tokio::sync::Mutex::default())
-                .collect(),
+            lines: Arc::default(),
         })
     }
 

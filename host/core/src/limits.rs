@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-/// Tries of one call before the client is told to come back. After the first conflict a call
-/// holds a ticket, so a second is rare; eight in a row mean writers outside this process.
+/// Tries of one call before the client is told to come back. After the first conflict a call waits
+/// for its turn, so a second is rare; eight in a row mean writers outside this process.
 pub(crate) const MAX_TRIES: usize = 8;
 
-/// Tickets for contended records. Two paths that share one only wait for each other.
-pub(crate) const TICKETS: usize = 64;
+/// The same for the host's own mounts, where nobody waits: of many at once one gets through with each
+/// round, and a round takes well under a millisecond.
+pub(crate) const MAX_TRIES_APART: usize = 64;
+
+/// Waiting for a turn. With [`CALL_WALL`] it stays below the 90 s that Vault's clients wait for an
+/// answer; whoever has not come to its turn by then tries its luck without.
+pub(crate) const TURN_WAIT: Duration = Duration::from_secs(20);
+
+/// Paths with a line at a time: each has a call that lost to another, so there are rarely any.
+pub(crate) const LINES: usize = 1024;
 
 /// Wall time of one call of an engine. Below the 90 s that Vault's clients wait for an answer,
 /// so that they get ours.

@@ -314,12 +314,6 @@ pub(crate) async fn remove(txn: &Transaction, record: &MountRecord) -> Result<()
         .map_err(from_view)
 }
 
-/// Whether a table was ever written.
-pub(crate) async fn exists(txn: &Transaction) -> Result<bool, HandleError> {
-    let system = storage::system(txn).await?;
-    Ok(read_generation(&system).await? > 0)
-}
-
 async fn read_generation(system: &View) -> Result<u64, HandleError> {
     match system.get(GENERATION).await.map_err(from_view)? {
         Some(value) => storage::parse_json(&value),

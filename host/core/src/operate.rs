@@ -7,15 +7,15 @@ use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
 use host_barrier::{
-    BarrierError, Init, InitError, Initialized as NewKeys, ShareError, UnsealError, UnsealProgress,
+    Barrier, BarrierError, Founding, Init, InitError, ShareError, UnsealError, UnsealProgress,
     UnsealShare,
 };
 
 use crate::error::HandleError;
 use crate::policy::PolicyName;
 use crate::storage::{self, chain, from_barrier, from_commit, from_view, parse_json, to_json};
-use crate::token::NewToken;
-use crate::{Core, SealKind, expiry, limits, mount, policy_store, random};
+use crate::token::{NewToken, TokenStore};
+use crate::{Core, SealKind, expiry, limits, policy_store, random};
 
 const CLUSTER: &str = "cluster";
 
@@ -71,7 +71,13 @@ pub enum SealError {
     Invalid(String),
     /// The disk failed.
     #[error("the storage failed")]
-    Storage(#[source] BarrierError),
+    Storage {
+        /// Whether what was asked for is known not to be written.
+        nothing_written: bool,
+        /// For the log; what the disk said is in it.
+        #[source]
+        source: BarrierError,
+    },
     /// The host failed.
     #[error("the host failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -81,7 +87,13 @@ impl From<HandleError> for SealError {
     fn from(err: HandleError) -> Self {
         match err {
             HandleError::Invalid(text) => SealError::Invalid(text),
-            HandleError::Storage { source, .. } => SealError::Storage(source),
+            HandleError::Storage {
+                nothing_written,
+                source,
+            } => SealError::Storage {
+                nothing_written,
+                source,
+            },
             err => SealError::Internal(Box::new(err)),
         }
     }
@@ -180,23 +192,21 @@ impl Core {
             .map_err(|err| SealError::Internal(Box::new(err)))?
     }
 
+    /// One commit: nobody has a server without its first records, or one without a root token.
     async fn make_all(self: &Arc<Self>, wanted: Initialize) -> Result<Initialized, SealError> {
-        let made = self.make_keys(wanted).await?;
-        match (&self.settings.seal, wanted.unseal) {
-            (SealKind::Shamir, Some((_, threshold))) => {
-                for share in made.shares.iter().take(threshold as usize) {
-                    let share = UnsealShare::parse(&share.to_hex()).map_err(UnsealError::Share)?;
-                    self.barrier.unseal(share).await?;
-                }
-                self.opened().await?;
+        let founding = self.found(wanted).await?;
+        let root_token = self.write_first_records(founding.barrier()).await?;
+        let made = founding.commit().await.map_err(|err| {
+            if let InitError::Broken(BarrierError::IoUnknown(_)) = err {
+                tracing::error!("whether this server was initialised is not known: if sys/init says that it is, nobody has its keys, and its storage must be removed before it is initialised again");
             }
-            _ => self.open_with_static_key().await?,
-        }
-        let root_token = self.make_root_token(None).await?;
-        if let SealKind::Shamir = self.settings.seal {
-            self.close().await?;
-        }
+            from_init(err)
+        })?;
         tracing::info!("initialized");
+        // Whatever comes now, the keys are there, and this answer is the only one that has them.
+        if let Err(err) = self.open_with_static_key().await {
+            tracing::error!(error = %chain(&err), "initialized, and not unsealed: start the server again");
+        }
         Ok(Initialized {
             shares: made.shares,
             recovery_shares: made.recovery_shares,
@@ -204,7 +214,33 @@ impl Core {
         })
     }
 
-    async fn make_keys(&self, wanted: Initialize) -> Result<NewKeys, SealError> {
+    /// What is there from the beginning, in `barrier`, which is new. Returns the root token.
+    async fn write_first_records(
+        &self,
+        barrier: &Barrier,
+    ) -> Result<Zeroizing<String>, HandleError> {
+        let txn = barrier.begin().await.map_err(from_barrier)?;
+        self.write_first_mounts(&txn).await?;
+        policy_store::write_defaults(&txn).await?;
+        let name = hex::encode(random::bytes(&*self.random, 4)?);
+        let cluster = (
+            format!("vault-cluster-{name}"),
+            random::uuid(&*self.random)?,
+        );
+        let system = storage::system(&txn).await?;
+        system
+            .put(CLUSTER, &to_json(&cluster)?)
+            .await
+            .map_err(from_view)?;
+        let tokens = TokenStore::new(barrier.clone(), self.random.clone());
+        tokens.open()?;
+        let now = self.clock.now_millis();
+        let (root_token, _) = tokens.create(&txn, new_root_token(None), now).await?;
+        txn.commit().await.map_err(from_commit)?;
+        Ok(root_token)
+    }
+
+    async fn found(&self, wanted: Initialize) -> Result<Founding, SealError> {
         let init = match &self.settings.seal {
             SealKind::Shamir if wanted.recovery.is_some() => {
                 return Err(SealError::Invalid(
@@ -227,16 +263,8 @@ impl Core {
                 recovery: wanted.recovery,
             },
         };
-        self.barrier
-            .initialize(init, self.clock.now_millis())
-            .await
-            .map_err(|err| match err {
-                InitError::AlreadyInitialized => {
-                    SealError::Invalid("Vault is already initialized".into())
-                }
-                InitError::Broken(err) => err.into(),
-                err => SealError::Invalid(chain(&err)),
-            })
+        let now = self.clock.now_millis();
+        self.barrier.found(init, now).await.map_err(from_init)
     }
 
     /// Takes one share, as hex or base64.
@@ -314,11 +342,8 @@ impl Core {
         id: Option<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>, SealError> {
         let txn = self.barrier.begin().await?;
-        let root = new_root_token(id);
-        let (token, _) = self
-            .tokens
-            .create(&txn, root, self.clock.now_millis())
-            .await?;
+        let now = self.clock.now_millis();
+        let (token, _) = self.tokens.create(&txn, new_root_token(id), now).await?;
         txn.commit().await.map_err(from_commit)?;
         Ok(token)
     }
@@ -378,23 +403,6 @@ impl Core {
         self.engines.set_cache_key(Some(*key));
         self.cache.open(&self.barrier).await?;
         self.tokens.open()?;
-        // The first time, and after a crash in the middle of the first time.
-        let txn = self.barrier.begin().await.map_err(from_barrier)?;
-        if !mount::exists(&txn).await? {
-            self.write_first_mounts(&txn).await?;
-            policy_store::write_defaults(&txn).await?;
-            let name = hex::encode(random::bytes(&*self.random, 4)?);
-            let cluster = (
-                format!("vault-cluster-{name}"),
-                random::uuid(&*self.random)?,
-            );
-            let system = storage::system(&txn).await?;
-            system
-                .put(CLUSTER, &to_json(&cluster)?)
-                .await
-                .map_err(from_view)?;
-        }
-        txn.commit().await.map_err(from_commit)?;
         self.mounts().await?;
         Ok(())
     }
@@ -404,8 +412,7 @@ impl Core {
         let system = storage::system(&txn).await?;
         match system.get(CLUSTER).await.map_err(from_view)? {
             Some(value) => parse_json(&value),
-            // Asked while the first unseal is still at work.
-            None => Ok(Default::default()),
+            None => Err(HandleError::Internal("the cluster has no name".into())),
         }
     }
 }
@@ -424,5 +431,13 @@ pub(crate) fn new_root_token(id: Option<Zeroizing<String>>) -> NewToken {
         period: 0,
         renewable: false,
         parent: None,
+    }
+}
+
+fn from_init(err: InitError) -> SealError {
+    match err {
+        InitError::AlreadyInitialized => SealError::Invalid("Vault is already initialized".into()),
+        InitError::Broken(err) => err.into(),
+        err => SealError::Invalid(chain(&err)),
     }
 }

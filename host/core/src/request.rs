@@ -1,5 +1,7 @@
 //! A request as it comes from a client, before anything about it is known.
 
+use std::any::Any;
+
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -25,6 +27,9 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The connection.
     pub peer: Peer,
+    /// Kept until the request has come to its end, also where nobody waits for that any more: what the server
+    /// counts for its data.
+    pub held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// A token as a client sent it: never compared, stored or printed, only hashed.

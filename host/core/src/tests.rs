@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::sync::Barrier as Meeting;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
 use host_barrier::{Barrier, StorageConfig, SystemRandomness};
 use host_logical::{
@@ -85,6 +88,7 @@ impl Engine for Counting {
                 path("open", &[Read], &[PathTrait::Unauthenticated]),
                 path("secret", &[Read], &[]),
                 path("gone", &[Update], &[]),
+                path("slow/{millis}/{name}", &[Update], &[]),
             ],
             storage_version: 1,
         }))
@@ -150,6 +154,17 @@ impl Call for CountingCall {
             (path, _) if path.starts_with("refuse/") => {
                 self.imports.storage.put(&name, b"1").await.map_err(host)?;
                 Err(Refusal::InvalidRequest("no".into()).into())
+            }
+            (path, _) if path.starts_with("slow/") => {
+                let key = &request.params[1].1;
+                let value = self.value(key).await?.unwrap_or(0);
+                let millis = name.parse().unwrap();
+                let ambient = &self.imports.ambient;
+                ambient.sleep(Duration::from_millis(millis)).await;
+                let text = (value + 1).to_string();
+                let storage = &self.imports.storage;
+                storage.put(key, text.as_bytes()).await.map_err(host)?;
+                Ok(answer(&json!({ "value": value + 1 })))
             }
             (_, Operation::Read) => match self.value(&name).await? {
                 Some(value) => Ok(answer(&json!({ "value": value }))),
@@ -305,8 +320,13 @@ impl TestCore {
         path: &str,
         data: Value,
     ) -> Result<Response, HandleError> {
+        let request = self.request(token, operation, path, data);
+        self.core.handle(request).await
+    }
+
+    fn request(&self, token: &str, operation: Operation, path: &str, data: Value) -> Request {
         let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
-        let request = Request {
+        Request {
             id: RequestId::from_random([7; 16]),
             operation,
             path: RequestPath::parse(path.as_bytes()).unwrap(),
@@ -316,8 +336,8 @@ impl TestCore {
             wrap_ttl: None,
             headers: Vec::new(),
             peer: Peer::default(),
-        };
-        self.core.handle(request).await
+            held: None,
+        }
     }
 
     async fn read(&self, path: &str) -> Result<Value, HandleError> {
@@ -870,4 +890,110 @@ async fn a_name_that_is_none_of_ours_is_not_found_however_long() {
             ..
         })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_writers_of_one_key_each_gets_its_turn() {
+    let vault = Arc::new(TestCore::start().await);
+    let mut writers = JoinSet::new();
+    for _ in 0..16 {
+        let vault = vault.clone();
+        writers.spawn(async move { vault.write("c/slow/20/a", json!({})).await.map(data) });
+    }
+    let mut values: Vec<_> = writers
+        .join_all()
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    values.sort_by_key(|value| value["value"].as_u64());
+    let expected: Vec<_> = (1..=16).map(|n| json!({ "value": n })).collect();
+    assert_eq!(values, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_slow_call_is_who_writes_to_its_path_and_may() {
+    let vault = Arc::new(TestCore::start().await);
+    let stranger = vault
+        .token("path \"c/open\" { capabilities = [\"read\"] }", json!({}))
+        .await;
+    let slow = Duration::from_secs(50);
+    let path = |n: usize| format!("c/slow/{}/{n}", slow.as_millis());
+    let mut writers = JoinSet::new();
+    for n in (0..300).flat_map(|n| [n, n]) {
+        let (vault, path) = (vault.clone(), path(n));
+        writers.spawn(async move { vault.write(&path, json!({})).await.map(drop) });
+    }
+    // Of each pair one has lost by then, and runs again in its turn.
+    sleep(slow + slow / 2).await;
+
+    let at_once = Duration::from_secs(1);
+    let began = Instant::now();
+    for n in 0..100 {
+        let path = format!("c/counter/{n}");
+        vault.write(&path, json!({})).await.unwrap();
+    }
+    let policy = json!({"policy": "# none"});
+    vault.write("sys/policies/acl/p", policy).await.unwrap();
+    vault.write("cubbyhole/a", json!({"a": 1})).await.unwrap();
+    let refused = vault
+        .send(&stranger, Operation::Update, &path(0), json!({}))
+        .await;
+    assert!(matches!(refused, Err(HandleError::Denied)));
+    assert!(began.elapsed() < at_once, "{:?}", began.elapsed());
+
+    // Who may write waits, but not for ever: then it runs, loses to the slow one, and runs again.
+    let waiting = {
+        let (vault, path) = (vault.clone(), path(0));
+        tokio::spawn(async move { vault.write(&path, json!({})).await.map(data) })
+    };
+    let value = waiting.await.unwrap().unwrap();
+    assert_eq!(value, json!({"value": 3}));
+    let took = began.elapsed();
+    assert!(took >= slow / 2, "{took:?}");
+
+    let sealing = {
+        let vault = vault.clone();
+        tokio::spawn(async move { vault.write("sys/seal", json!({})).await.map(drop) })
+    };
+    let began = Instant::now();
+    while !matches!(vault.read("c/open").await, Err(HandleError::Sealed)) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(began.elapsed() < at_once, "{:?}", began.elapsed());
+    sealing.await.unwrap().unwrap();
+    assert!(writers.join_all().await.into_iter().all(|end| end.is_ok()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_writers_of_the_hosts_own_records_each_gets_through() {
+    let vault = Arc::new(TestCore::start().await);
+    let mut writers = JoinSet::new();
+    for n in 0..64 {
+        let vault = vault.clone();
+        writers.spawn(async move {
+            let path = format!("sys/policies/acl/p{}", n % 4);
+            vault
+                .write(&path, json!({"policy": "# none"}))
+                .await
+                .map(drop)
+        });
+    }
+    for end in writers.join_all().await {
+        end.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_request_holds_is_held_until_its_call_has_ended() {
+    let vault = TestCore::start().await;
+    let held = Arc::new(());
+    let mut request = vault.request(&vault.root, Operation::Update, "c/slow/50000/a", json!({}));
+    request.held = Some(Box::new(held.clone()));
+    let gone = timeout(Duration::from_secs(1), vault.core.handle(request));
+    assert!(gone.await.is_err(), "its client goes away");
+    sleep(Duration::from_secs(48)).await;
+    assert_eq!(Arc::strong_count(&held), 2);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(Arc::strong_count(&held), 1);
 }

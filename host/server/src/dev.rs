@@ -107,6 +107,7 @@ async fn ask(surface: &Surface, token: &str, path: &str, data: Value) -> Result<
         wrap_ttl: None,
         headers: Vec::new(),
         peer: Peer::default(),
+        held: None,
     };
     let core: &std::sync::Arc<Core> = &surface.core;
     core.handle(request).await?;

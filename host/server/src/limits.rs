@@ -40,7 +40,8 @@ pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// just connected, and for one that is between two requests.
 pub(crate) const IDLE_IN_A_CROWD: Duration = Duration::from_secs(1);
 
-/// How often those who are idle are asked to make room for a newcomer that waits.
+/// How soon those who are idle are asked again to make room for a newcomer that waits. This doubles up to
+/// [`IDLE_IN_A_CROWD`]: it wakes every connection.
 pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 /// A kept connection without a request. Longer than the 90 s after which Go's client closes its

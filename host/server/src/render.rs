@@ -381,7 +381,11 @@ fn refusal(refusal: &Refusal, plain: bool) -> Response<Body> {
 /// An error of the seal's routes, in the words that the barrier chose.
 pub(crate) fn seal_error(err: &SealError, id: &RequestId) -> Response<Body> {
     match err {
-        SealError::Storage(source) => storage(source, id),
+        SealError::Storage {
+            nothing_written: true,
+            source,
+        } => storage(source, id),
+        SealError::Storage { source, .. } => half_written(source, id),
         SealError::Internal(_) => internal(err, id),
         _ => error(StatusCode::BAD_REQUEST, &err.to_string()),
     }

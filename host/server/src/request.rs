@@ -16,7 +16,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Version};
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -264,12 +264,12 @@ pub(crate) fn check_patch(media_type: Option<&str>) -> Result<(), Rejection> {
 }
 
 /// Room for the bodies that are being read or served, all together.
-pub(crate) struct BodyRoom(Semaphore);
+pub(crate) struct BodyRoom(Arc<Semaphore>);
 
 /// A body that has arrived, and its place in the room, which stays taken until this is dropped.
-pub(crate) struct Received<'r> {
+pub(crate) struct Received {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
-    pub(crate) room: Option<SemaphorePermit<'r>>,
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Bytes in one permit of [`BodyRoom`].
@@ -277,18 +277,19 @@ const ROOM_UNIT_BYTES: usize = 1024;
 
 impl BodyRoom {
     pub(crate) fn new() -> Self {
-        Self(Semaphore::new(limits::ALL_BODIES_BYTES / ROOM_UNIT_BYTES))
+        let units = limits::ALL_BODIES_BYTES / ROOM_UNIT_BYTES;
+        Self(Arc::new(Semaphore::new(units)))
     }
 
     /// Reads a whole body, within [`limits::BODY_TIME`]. It never waits for room: whoever comes
     /// when there is none is told to come again.
-    pub(crate) async fn read(&self, body: Body) -> Result<Received<'_>, Rejection> {
+    pub(crate) async fn read(&self, body: Body) -> Result<Received, Rejection> {
         timeout(limits::BODY_TIME, self.collect(body))
             .await
             .unwrap_or(Err(Rejection::BodySlow))
     }
 
-    async fn collect(&self, mut body: Body) -> Result<Received<'_>, Rejection> {
+    async fn collect(&self, mut body: Body) -> Result<Received, Rejection> {
         let announced = body.size_hint().lower();
         if announced > limits::BODY_BYTES as u64 {
             return Err(Rejection::BodyTooLarge);
@@ -296,7 +297,7 @@ impl BodyRoom {
         // What is announced but not sent does not get memory.
         let capacity = (announced as usize).min(limits::UNCOUNTED_BODY_BYTES);
         let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-        let mut room: Option<SemaphorePermit<'_>> = None;
+        let mut room = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Rejection::BodyBroken)?;
             let Ok(data) = frame.into_data() else {
@@ -315,9 +316,9 @@ impl BodyRoom {
     }
 
     /// Makes room for `size` bytes: what was announced if that is more, else twice as much as now.
-    fn grow<'r>(
-        &'r self,
-        room: &mut Option<SemaphorePermit<'r>>,
+    fn grow(
+        &self,
+        room: &mut Option<OwnedSemaphorePermit>,
         bytes: &mut Zeroizing<Vec<u8>>,
         size: usize,
         announced: usize,
@@ -331,7 +332,8 @@ impl BodyRoom {
         let more = (capacity - bytes.len()).div_ceil(ROOM_UNIT_BYTES) as u32;
         let permit = self
             .0
-            .try_acquire_many(more)
+            .clone()
+            .try_acquire_many_owned(more)
             .map_err(|_| Rejection::BodiesTooLarge)?;
         match room {
             Some(held) => held.merge(permit),
@@ -797,7 +799,7 @@ mod tests {
         assert_eq!(passed(&sent), [("x-custom".to_owned(), "kept".to_owned())]);
     }
 
-    fn length(received: Received<'_>) -> usize {
+    fn length(received: Received) -> usize {
         received.bytes.len()
     }
 
@@ -834,7 +836,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_share_what_there_is() {
-        let room = BodyRoom(Semaphore::new(100));
+        let room = BodyRoom(Arc::new(Semaphore::new(100)));
         let body = |units: usize| Body::from(vec![b'a'; units * ROOM_UNIT_BYTES]);
         let served = room.read(body(80)).await.expect("there is room");
         assert_eq!(

@@ -171,8 +171,7 @@ impl Routes {
         }
         let token = request::token(&head.headers)?;
         let wrap_ttl = request::wrap_ttl(&head.headers)?;
-        // The body's place is kept until the answer is there: its data is in memory as long.
-        let (data, raw, _room) = match operation.is_write() {
+        let (data, raw, room) = match operation.is_write() {
             false => (head.query.into_data(), None, None),
             true => {
                 let body = self.room.read(body).await?;
@@ -198,6 +197,8 @@ impl Routes {
                 .connection
                 .map(|connection| connection.peer.clone())
                 .unwrap_or_default(),
+            // The body's data is in memory until the call has ended, and so its place is taken.
+            held: room.map(|room| Box::new(room) as _),
         };
         if wants_help {
             return Ok(match self.surface.core.help(request).await {

@@ -128,24 +128,29 @@ impl Acceptor {
         if let Ok(permit) = self.room.clone().try_acquire_owned() {
             return Some(permit);
         }
-        let tell = |from: Mood, to: Mood| {
-            self.mood.send_if_modified(|mood| {
-                let changes = *mood == from;
-                if changes {
-                    *mood = to;
-                }
-                changes
-            })
-        };
+        let mut pause = limits::ROOM_PAUSE;
         let permit = loop {
-            tell(Mood::Calm, Mood::Crowded);
-            let free = timeout(limits::ROOM_PAUSE, self.room.clone().acquire_owned());
+            self.mood.send_if_modified(|mood| {
+                let was_calm = *mood == Mood::Calm;
+                if was_calm {
+                    *mood = Mood::Crowded;
+                }
+                was_calm
+            });
+            let free = timeout(pause, self.room.clone().acquire_owned());
             let free = free.await;
-            // Said anew each time, for those who were not idle for long enough the last time.
-            tell(Mood::Crowded, Mood::Calm);
+            // Nobody is woken by this. It is said anew for those who were not idle for long enough, and ever
+            // more rarely, since it wakes them all.
+            self.mood.send_if_modified(|mood| {
+                if *mood == Mood::Crowded {
+                    *mood = Mood::Calm;
+                }
+                false
+            });
             if let Ok(permit) = free {
                 break permit;
             }
+            pause = (pause * 2).min(limits::IDLE_IN_A_CROWD);
         };
         permit.ok()
     }
@@ -674,11 +679,28 @@ mod tests {
             let began = Instant::now();
             drop(acceptor.place().await.expect("a place"));
             let took = began.elapsed();
-            let most = limits::IDLE_IN_A_CROWD + limits::LAST_WORDS + limits::ROOM_PAUSE * 2;
+            let most = limits::IDLE_IN_A_CROWD * 2 + limits::LAST_WORDS + limits::ROOM_PAUSE;
             assert!(took >= limits::IDLE_IN_A_CROWD, "{dribble:?}: {took:?}");
             assert!(took <= most, "{dribble:?}: {took:?}");
             assert_eq!(*acceptor.mood.borrow(), Mood::Calm);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_who_waits_wakes_the_others_now_and_then() {
+        let acceptor = acceptor();
+        let _permit = acceptor.place().await.expect("the one place");
+        let mut mood = acceptor.mood.subscribe();
+        let mut woken = 0;
+        let counted = async {
+            while mood.changed().await.is_ok() {
+                woken += 1;
+            }
+        };
+        let waiting = async { tokio::join!(acceptor.place(), counted) };
+        let waited = timeout(limits::IDLE_IN_A_CROWD * 10, waiting).await;
+        assert!(waited.is_err(), "nobody made room");
+        assert!((9..=13).contains(&woken), "{woken} times");
     }
 
     #[tokio::test(start_paused = true)]

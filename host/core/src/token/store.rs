@@ -20,7 +20,7 @@ use crate::error::HandleError;
 use crate::expiry::{self, DueToken};
 use crate::limits;
 use crate::random;
-use crate::storage::{self, from_barrier, from_commit, from_view, parse_json, to_json};
+use crate::storage::{self, chain, from_barrier, from_commit, from_view, parse_json, to_json};
 use crate::wrapping;
 
 /// Finds, makes, renews and revokes tokens.
@@ -278,15 +278,23 @@ impl TokenStore {
     }
 
     /// Revokes a token and all that came of it. It is out of force with the first commit, and so are
-    /// its descendants, since they ask for their ancestors; their records go in as many as it takes.
+    /// its descendants, since they ask for their ancestors; their records go in as many as it takes. If that
+    /// fails they are revoked all the same, whoever asked for it is told so, and the expiry loop goes on with it.
     pub(crate) async fn revoke_tree(
         &self,
         root: &TokenHash,
         now_millis: u64,
     ) -> Result<(), HandleError> {
-        if !self.put_out_of_force(root, now_millis).await? {
-            return Ok(());
+        if self.put_out_of_force(root, now_millis).await?
+            && let Err(err) = self.remove_family(root).await
+        {
+            tracing::warn!(error = %chain(&err), "tokens are revoked, and records of them are left for now");
         }
+        Ok(())
+    }
+
+    /// Takes away the records of a token that is out of force, and of all that came of it.
+    async fn remove_family(&self, root: &TokenHash) -> Result<(), HandleError> {
         // From here on nobody can add to the family: who makes a child has read its ancestors.
         let family = self.family(root).await?;
         for batch in family.rchunks(limits::REVOKE_BATCH) {
@@ -321,12 +329,11 @@ impl TokenStore {
             let Some(mut record) = self.find(&txn, hash).await? else {
                 return Ok(false);
             };
-            if record.expires_millis != Some(0) {
-                record.expires_millis = Some(0);
-                let system = storage::system(&txn).await?;
-                let due = Some(interrupted(now_millis));
-                write_record_due(&system, hash, &mut record, due).await?;
-            }
+            record.expires_millis = Some(0);
+            let system = storage::system(&txn).await?;
+            // Also if it was before: whoever was at it may have been interrupted.
+            let due = Some(interrupted(now_millis));
+            write_record_due(&system, hash, &mut record, due).await?;
             Ok(true)
         })
         .await
