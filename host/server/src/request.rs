@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod fuzz;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
