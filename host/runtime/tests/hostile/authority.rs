@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use host_logical::{Ambient, EngineKind, Engines as _, Operation};
 
-use super::{Answers, Malformed, OverLimit, Refused, case, check};
+use super::{Answers, Malformed, NotLoaded, OverLimit, Refused, case, check};
 use crate::support::{Grants, Guest, host, mounted, read, request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,6 +141,47 @@ async fn an_answer_has_its_shape_and_its_size() {
             "H40h warns 33 times",
             Guest::new(&Guest::reply_list("warnings", "131072", "33")),
             OverLimit("33 warnings, of 32 at most"),
+        ),
+    ])
+    .await;
+}
+
+/// What it describes lies below its mount, whatever it is called there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_path_is_described_outside_the_mount() {
+    let serves = |pattern: &str| {
+        Guest::new("")
+            .describe(
+                "(i32.store (i32.const {pattern}) (i32.const {text.0}))
+                (i32.store offset=4 (i32.const {pattern}) (i32.const {text.0.len}))",
+            )
+            .text(pattern.as_bytes())
+    };
+    check(vec![
+        case(
+            "H44 serves what is beside its mount",
+            serves("../sys/mounts"),
+            NotLoaded(r#"segment "..""#),
+        ),
+        case(
+            "H44a serves from the root",
+            serves("/sys/mounts"),
+            NotLoaded(r#"segment """#),
+        ),
+        case(
+            "H44b climbs out of a folder of its own",
+            serves("a/../../sys/{path...}"),
+            NotLoaded(r#"segment "..""#),
+        ),
+        case(
+            "H44c hides two dots in a parameter",
+            serves("{..}/sys"),
+            NotLoaded(r#"parameter "{..}""#),
+        ),
+        case(
+            "H44d has a `sys` of its own",
+            serves("sys/{path...}"),
+            Answers,
         ),
     ])
     .await;
