@@ -3,9 +3,15 @@
 //! What is read from them afterwards is right, or an error. They are never empty, and nothing of it panics as
 //! far as to the caller. Only the last entry of the journal may be missing without a word: where it is
 //! damaged, it looks like one that the power cut short, for which nobody was answered (`journal.rs`).
+//!
+//! Over some damage redb panics while it unwinds from a panic, which nobody can contain: the process ends. That
+//! is an answer, too, since it has shown and written nothing wrong. So they are looked at in child processes.
 
+use std::env;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -82,6 +88,94 @@ impl Damage {
     }
 }
 
+/// What became of many looks.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) unharmed: usize,
+    pub(crate) harmed: usize,
+    /// The process has ended.
+    pub(crate) ended: usize,
+}
+
+/// Tells a child process what to look at: which file of which store, from which damage on.
+const PART: &str = "COFFER_CRASH_DAMAGE";
+const LOOKED: &str = "looked:";
+
+/// Looks at all of `damages` to `file`, for the test `name`: in child processes, which run that test again and
+/// in it come here. `Err` if this is one of them.
+pub(crate) fn look_at_all(
+    name: &str,
+    closed: bool,
+    file: File,
+    look: fn(&Stored, File, Damage) -> Result<Look, String>,
+    damages: impl Fn(&[u8]) -> Vec<Damage>,
+) -> Result<Tally, InChild> {
+    let part = format!("{closed} {file:?}");
+    if let Ok(asked) = env::var(PART) {
+        if let Some(from) = asked.strip_prefix(&part) {
+            let from = from.trim().parse().expect("a number");
+            look_in_this_process(closed, file, look, &damages, from);
+        }
+        return Err(InChild);
+    }
+    let mut tally = Tally::default();
+    let mut from = 0;
+    loop {
+        let child = Command::new(env::current_exe().expect("the path of this test"))
+            .args([name, "--exact", "--nocapture"])
+            .env(PART, format!("{part} {from}"))
+            .output()
+            .expect("a child process");
+        let told = String::from_utf8_lossy(&child.stdout);
+        for look in told.lines().filter_map(|line| line.strip_prefix(LOOKED)) {
+            match look {
+                "unharmed" => tally.unharmed += 1,
+                _ => tally.harmed += 1,
+            }
+            from += 1;
+        }
+        let errors = String::from_utf8_lossy(&child.stderr);
+        if child.status.success() {
+            return Ok(tally);
+        }
+        assert!(
+            errors.contains("non-unwinding panic") && child.status.code().is_none(),
+            "{part}, damage {from}: {}: {told}{errors}",
+            child.status
+        );
+        tally.ended += 1;
+        from += 1;
+    }
+}
+
+/// The test has nothing more to do here.
+pub(crate) struct InChild;
+
+fn look_in_this_process(
+    closed: bool,
+    file: File,
+    look: fn(&Stored, File, Damage) -> Result<Look, String>,
+    damages: &impl Fn(&[u8]) -> Vec<Damage>,
+    from: usize,
+) {
+    let stored = Stored::of(&barrier::everyday(), closed).expect("a store");
+    let untouched = Look::Open {
+        errors: 0,
+        missing: 0,
+        writes: true,
+    };
+    for damage in damages(stored.images.of(file)).into_iter().skip(from) {
+        let seen = look(&stored, file, damage)
+            .unwrap_or_else(|error| panic!("{file:?}, {damage:?}: {error}"));
+        let seen = if seen == untouched {
+            "unharmed"
+        } else {
+            "harmed"
+        };
+        writeln!(io::stdout(), "{LOOKED}{seen}").expect("the parent reads");
+    }
+}
+
 /// A store at rest, what is in it, and what opens it.
 #[derive(Clone)]
 pub(crate) struct Stored {
@@ -126,7 +220,7 @@ impl Stored {
     /// The same, of files in a directory: they are looked at before they are opened for writing.
     pub(crate) fn look_in_a_directory(&self, file: File, damage: Damage) -> Result<Look, String> {
         self.look_through(file, damage, |images| async move {
-            let said = |error: std::io::Error| error.to_string();
+            let said = |error: io::Error| error.to_string();
             let directory = tempfile::tempdir().map_err(said)?;
             for (name, image) in [
                 ("coffer.redb", images.data),

@@ -40,7 +40,6 @@ mod seeds;
 mod server;
 mod watch;
 
-use crate::barrier::Look;
 use crate::chance::Chance;
 use crate::cut::Cut;
 use crate::damage::{Damage, Stored};
@@ -160,58 +159,57 @@ fn random_runs_crash_and_recover() {
 
 #[test]
 fn damaged_files_answer_rightly_or_with_an_error() {
-    let mut chance = Chance::new(SEED);
-    for (closed, damaged) in [true, false]
-        .into_iter()
-        .flat_map(|closed| File::ALL.map(|file| (closed, file)))
-    {
-        let stored = Stored::of(&barrier::everyday(), closed).unwrap();
-        let length = stored.images.of(damaged).len();
-        let mut flip = |at| Damage::Flip {
-            at,
-            bit: 1 << chance.within(0..8),
-        };
-        let header: Vec<_> = (0..HEADER).map(&mut flip).collect();
-        // An empty file is a new one, or in its directory a foreign one: nothing to look at here.
-        let ends = (512..length)
-            .step_by(512)
-            .map(|length| Damage::Cut { length });
-        let drawn = (0..1_000).map(|_| Damage::any(length, &mut chance));
-        let (mut whole, mut seen) = (0, 0);
-        for damage in header.into_iter().chain(ends).chain(drawn) {
-            let look = stored
-                .look(damaged, damage)
-                .unwrap_or_else(|error| panic!("{damaged:?}, {damage:?}: {error}"));
-            let untouched = Look::Open {
-                errors: 0,
-                missing: 0,
-                writes: true,
+    let name = "damaged_files_answer_rightly_or_with_an_error";
+    for (closed, file) in stores_and_files() {
+        let damages = |image: &[u8]| {
+            let mut chance = Chance::new(SEED);
+            let mut flip = |at| Damage::Flip {
+                at,
+                bit: 1 << chance.within(0..8),
             };
-            match look == untouched {
-                true => whole += 1,
-                false => seen += 1,
-            }
-        }
+            let header: Vec<_> = (0..HEADER).map(&mut flip).collect();
+            // An empty file is a new one, or in its directory a foreign one: nothing to look at here.
+            let ends = (512..image.len())
+                .step_by(512)
+                .map(|length| Damage::Cut { length });
+            let drawn = (0..1_000).map(|_| Damage::any(image.len(), &mut chance));
+            header.into_iter().chain(ends).chain(drawn).collect()
+        };
+        let Ok(tally) = damage::look_at_all(name, closed, file, Stored::look, damages) else {
+            continue;
+        };
         // Much of a file is of no use to anybody; but not all of it. Of a closed store's journal nothing is.
-        let all_seen = if damaged == File::Data { 400 } else { 0 };
+        let harmed = if file == File::Data { 400 } else { 0 };
         assert!(
-            whole > 100 && seen >= all_seen,
-            "{damaged:?}: {whole} unharmed, {seen} harmed"
+            tally.unharmed > 100 && tally.harmed >= harmed && tally.ended < 100,
+            "closed {closed}, {file:?}: {tally:?}"
         );
     }
 }
 
 #[test]
 fn damaged_files_in_their_directory_answer_rightly_or_with_an_error() {
-    let mut chance = Chance::new(SEED);
-    for closed in [true, false] {
-        let stored = Stored::of(&barrier::everyday(), closed).unwrap();
-        for n in 0..90 {
-            let damaged = File::ALL[usize::from(n % 3 == 0)];
-            let damage = Damage::any(stored.images.of(damaged).len(), &mut chance);
-            stored
-                .look_in_a_directory(damaged, damage)
-                .unwrap_or_else(|error| panic!("{damaged:?}, {damage:?}: {error}"));
-        }
+    let name = "damaged_files_in_their_directory_answer_rightly_or_with_an_error";
+    for (closed, file) in stores_and_files() {
+        let damages = |image: &[u8]| {
+            let mut chance = Chance::new(SEED);
+            (0..40)
+                .map(|_| Damage::any(image.len(), &mut chance))
+                .collect()
+        };
+        // A child looks at one of them.
+        drop(damage::look_at_all(
+            name,
+            closed,
+            file,
+            Stored::look_in_a_directory,
+            damages,
+        ));
     }
+}
+
+fn stores_and_files() -> impl Iterator<Item = (bool, File)> {
+    [true, false]
+        .into_iter()
+        .flat_map(|closed| File::ALL.map(|file| (closed, file)))
 }

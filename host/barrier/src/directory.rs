@@ -255,8 +255,10 @@ impl Directories<'_> {
                 Some((last, _)) if records.len() == limits::SCAN_RECORDS => range.after(*last),
                 _ => None,
             };
-            // Opening that many names takes a millisecond or two: others have waited.
-            tokio::task::yield_now().await;
+            if rest.is_some() {
+                // Opening that many names takes a millisecond or two: others have waited.
+                tokio::task::yield_now().await;
+            }
         }
         listing.finish();
         Ok(listing)

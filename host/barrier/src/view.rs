@@ -140,23 +140,25 @@ impl View {
         for key in keys {
             places.push(mount_keys.names.data(self.mount, &self.path(key.as_ref())?));
         }
-        let records = inner
-            .snapshot
-            .get_many(&places)
-            .await
-            .map_err(BarrierError::from)?;
         let mut values = Vec::with_capacity(keys.len());
-        for (at, record) in places.iter().zip(records) {
-            let own = lock(&inner.state).own(at);
-            values.push(match own {
-                Some(value) => value,
-                None => {
-                    self.read(*at, record.as_ref())?;
-                    record
-                        .map(|record| inner.open(&mount_keys, at, &record))
-                        .transpose()?
-                }
-            });
+        for places in places.chunks(limits::SCAN_RECORDS) {
+            if !values.is_empty() {
+                // Opening that many takes some milliseconds: others have waited.
+                tokio::task::yield_now().await;
+            }
+            let records = inner.snapshot.get_many(places).await;
+            for (at, record) in places.iter().zip(records.map_err(BarrierError::from)?) {
+                let own = lock(&inner.state).own(at);
+                values.push(match own {
+                    Some(value) => value,
+                    None => {
+                        self.read(*at, record.as_ref())?;
+                        record
+                            .map(|record| inner.open(&mount_keys, at, &record))
+                            .transpose()?
+                    }
+                });
+            }
         }
         Ok(values)
     }

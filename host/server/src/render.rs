@@ -302,9 +302,7 @@ fn storage(err: &BarrierError, id: &RequestId) -> Response<Body> {
     let (fault, remedy) = disk(err);
     retry(
         limits::RETRY_AFTER_SECONDS,
-        &format!(
-            "{fault}: nothing was written; what can be read is still served; {remedy}, and the server goes on by itself"
-        ),
+        &format!("{fault}: nothing was written; what can be read is still served; {remedy}"),
     )
 }
 
@@ -315,7 +313,7 @@ fn half_written(err: &BarrierError, id: &RequestId) -> Response<Body> {
     error(
         StatusCode::INTERNAL_SERVER_ERROR,
         &format!(
-            "{fault}: whether this was written is not known, read it before you try again; {remedy}, and the server goes on by itself"
+            "{fault}: whether this was written is not known, read it before you try again; {remedy}"
         ),
     )
 }
@@ -323,19 +321,25 @@ fn half_written(err: &BarrierError, id: &RequestId) -> Response<Body> {
 /// What is wrong with the disk, and what its owner can do.
 fn disk(err: &BarrierError) -> (&'static str, &'static str) {
     match err.disk() {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            ("the disk of the storage is full", "make room on it")
-        }
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => (
+            "the disk of the storage is full",
+            "make room on it, and the server goes on by itself",
+        ),
         Some(ErrorKind::FileTooLarge) => (
             "the file of the storage may not grow",
-            "raise the limit on the size of files",
+            "raise the limit on the size of files, and the server goes on by itself",
         ),
-        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
-            ("the disk of the storage is read-only", "make it writable")
-        }
+        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => (
+            "the disk of the storage is read-only",
+            "make it writable, and the server goes on by itself",
+        ),
+        Some(ErrorKind::InvalidData) => (
+            "the data of the storage is damaged",
+            "restore it from a backup: this does not mend itself",
+        ),
         _ => (
             "the disk of the storage fails",
-            "see the server's log and the system's",
+            "see the server's log and the system's; when it works again, the server goes on by itself",
         ),
     }
 }

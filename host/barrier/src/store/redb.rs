@@ -380,17 +380,13 @@ impl Writer {
             Err(failure) => failure,
         };
         drop(opened);
-        let cause = Cause::of(failure.error());
-        let known = match &failure {
-            GroupFailure::Refused(error) => {
-                if gives_up(error) {
-                    drop(self.give_up(&cause));
-                }
-                true
-            }
+        let (GroupFailure::Refused(error) | GroupFailure::Commit { error, .. }) = &failure;
+        let cause = Cause::of(error);
+        // redb takes no write any more. Reads need it opened in any case, and it shows whether the commit is there.
+        let there = self.give_up(&cause);
+        let known = match failure {
+            GroupFailure::Refused(_) => true,
             GroupFailure::Commit { journaled, .. } => {
-                // Reads need it in any case, and it shows whether the commit is there.
-                let there = self.give_up(&cause);
                 !journaled && matches!(there, Ok(revision) if revision == before)
             }
         };
@@ -445,7 +441,7 @@ impl Writer {
         let opened = (|| {
             let database = Contained::over(disk.clone())?;
             let replayed = replay(&database, &mut self.journal, told)?;
-            replayed.map_err(io::Error::other)?;
+            replayed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             let opened = Opened::new(database);
             let snapshot = RedbSnapshot::take(&opened)?;
             Ok::<_, redb::Error>((opened, snapshot))
@@ -501,13 +497,6 @@ enum GroupFailure {
     Commit { error: redb::Error, journaled: bool },
 }
 
-impl GroupFailure {
-    fn error(&self) -> &redb::Error {
-        let (Self::Refused(error) | Self::Commit { error, .. }) = self;
-        error
-    }
-}
-
 /// Whether redb uses its disk no more after this.
 fn gives_up(error: &redb::Error) -> bool {
     matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
@@ -526,6 +515,10 @@ impl Cause {
             redb::Error::Io(error) => Self {
                 kind: error.kind(),
                 text: error.to_string(),
+            },
+            redb::Error::Corrupted(text) => Self {
+                kind: ErrorKind::InvalidData,
+                text: text.clone(),
             },
             redb::Error::PreviousIo => Self {
                 kind: ErrorKind::Other,

@@ -370,7 +370,8 @@ async fn a_copy_that_is_brought_back_shows_nothing_of_what_came_after_it() {
 
     let barrier = open(directory.path()).await;
     barrier.unseal(again(&share)).await.unwrap();
-    for key in ["a", "b", "c"] {
+    // More than what is written later, in revisions, too.
+    for key in ["a", "b", "c", "d", "e"] {
         put_all(&barrier, &[key]).await;
     }
     let crashed = copy_files(directory.path());
