@@ -39,6 +39,7 @@ struct Options {
     stack_keep: usize,
     stack_size: usize,
     stack_zeroing: bool,
+    batch: usize,
     copy_on_write: bool,
     warm_slots: u32,
     pagemap: bool,
@@ -51,9 +52,10 @@ const SET: Options = Options {
     pooled: true,
     memory_keep: 2 * MIB,
     table_keep: 64 * KIB,
-    stack_keep: 128 * KIB,
+    stack_keep: 64 * KIB,
     stack_size: 2 * MIB,
     stack_zeroing: true,
+    batch: 1,
     copy_on_write: true,
     warm_slots: 16,
     pagemap: false,
@@ -100,19 +102,20 @@ fn variants() -> Vec<(&'static str, Options)> {
             },
         ),
         (
-            "stack keep 64 KiB",
-            Options {
-                stack_keep: 64 * KIB,
-                ..SET
-            },
-        ),
-        (
             "stack keep 32 KiB",
             Options {
                 stack_keep: 32 * KIB,
                 ..SET
             },
         ),
+        (
+            "stack keep 128 KiB",
+            Options {
+                stack_keep: 128 * KIB,
+                ..SET
+            },
+        ),
+        ("batches of 16", Options { batch: 16, ..SET }),
         (
             "stack of 1 MiB",
             Options {
@@ -221,6 +224,7 @@ fn engine(options: &Options) -> wasmtime::Result<Engine> {
                 .linear_memory_keep_resident(options.memory_keep)
                 .table_keep_resident(options.table_keep)
                 .async_stack_keep_resident(options.stack_keep)
+                .decommit_batch_size(options.batch)
                 .pagemap_scan(match options.pagemap {
                     true => Enabled::Yes,
                     false => Enabled::No,

@@ -91,7 +91,9 @@ fn pool() -> InstanceAllocationStrategy {
         .linear_memory_keep_resident(limits::MEMORY_KEEP_RESIDENT)
         .table_keep_resident(limits::TABLE_KEEP_RESIDENT)
         .async_stack_keep_resident(limits::STACK_KEEP_RESIDENT)
-        .decommit_batch_size(limits::STACKS_GIVEN_BACK)
+        // Given back as the call ends, not when some others have: until then it holds what the guest,
+        // and host functions on its stack, had in memory.
+        .decommit_batch_size(1)
         // The scan looks at present pages only: one that was swapped out dirty is not wiped, and the
         // next guest reads it (wasmtime#14357; seen here on 48.0.8). Off until that is mended.
         .pagemap_scan(Enabled::No);

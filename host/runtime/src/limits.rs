@@ -42,12 +42,10 @@ pub(crate) const WARM_SLOTS: u32 = 16;
 pub(crate) const MEMORY_KEEP_RESIDENT: usize = 2 * MIB;
 /// As above, for tables: those of a small engine whole.
 pub(crate) const TABLE_KEEP_RESIDENT: usize = 64 * KIB;
-/// As above, for the stack that host functions run on too: what a small engine's call uses of it.
-pub(crate) const STACK_KEEP_RESIDENT: usize = 32 * KIB;
-/// The rest of a stack is given back to the system, for so many calls at a time: each time takes the
-/// lock of the address space and interrupts the other processors. One by one, a second thread made
-/// a KV read twice as slow (110 us; 56 us in batches). No stack is used again before it was given back.
-pub(crate) const STACKS_GIVEN_BACK: usize = 16;
+/// As above, for the stack that host functions run on too: four times what a KV read touches of it, so
+/// that there is nothing to give back beyond. Pages that were touched interrupt the other processors as
+/// they go, and are missed by the next call.
+pub(crate) const STACK_KEEP_RESIDENT: usize = 64 * KIB;
 
 // ---- One call
 

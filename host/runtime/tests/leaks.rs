@@ -1,15 +1,16 @@
-//! Ten thousand calls that end badly leave nothing behind. In a process of its own: what it has is
-//! counted.
+//! Calls leave nothing behind: not a descriptor, not a place of the pool after ten thousand that end
+//! badly, and not a byte of what a guest held. In a process of its own: what it has is counted.
 
 mod support;
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_logical::{Engine, EngineError, EngineKind, Engines as _};
+use host_logical::{Engine, EngineError, EngineKind, Engines as _, Operation};
 use host_runtime::{EngineHost, RuntimeConfig};
-use support::{Grants, Guest, host, read};
+use support::{Grants, Guest, host, read, request};
 
 const TRAPS: usize = 10_000;
 /// Until caches, pools and the allocator have what they need.
@@ -169,6 +170,134 @@ async fn every_place_of_the_pool_is_given_back() {
     }
     held.clear();
     grants.open(spare).await.expect("it is free again");
+}
+
+/// However much of it there was, on its stack too, and however the call ended.
+#[tokio::test]
+async fn what_a_guest_held_is_gone_when_its_call_is_over() {
+    let _alone = ALONE.lock().await;
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let host = host();
+    let limits = Grants::default();
+    for mebibytes in [1, 4, 48] {
+        let name = format!("holds-{mebibytes}");
+        let engine = mount(&host, &name, &holder(mebibytes)).await;
+        // Stacks and slots are as after any call: some of each have been used.
+        limits.handle(&engine, read()).await.expect("it answers");
+        for path in ["returns", "traps", "is dropped"] {
+            let mut call = limits.open(&engine).await.expect("it opens");
+            let mut handling = call.handle(request(Operation::Read, path));
+            tokio::select! {
+                biased;
+                ended = &mut handling => assert_eq!(ended.is_ok(), path == "returns"),
+                () = tokio::task::yield_now() => {
+                    assert_eq!(path, "is dropped");
+                    let held = marks();
+                    assert!(held >= (mebibytes << 17) + IN_STACK, "{held}: the search is blind");
+                }
+            }
+            drop(handling);
+            drop(call);
+            let left = marks();
+            assert!(
+                left < SCATTERED,
+                "{mebibytes} MiB, {path}: {left} marks left"
+            );
+        }
+    }
+}
+
+/// What the guest marks what it holds with, over and over.
+const MARK: u64 = 0xa7a7_a7a7_a7a7_a7a7;
+/// Marks on its stack: so many calls deep, eight in each.
+const IN_STACK: usize = DEPTH * 8;
+const DEPTH: usize = 2_000;
+/// In code, and where a signal (a trap is one) puts the registers of the processor aside: 2 KiB of them.
+const SCATTERED: usize = 512;
+
+/// Fills so much memory, and its stack, and then does as the first letter of its path says.
+fn holder(mebibytes: usize) -> Guest {
+    let ends = |letter: char, body: &str| {
+        format!(
+            "(if (i32.eq (i32.load8_u (i32.load offset={{request.path}} (local.get $request))) (i32.const {}))
+                (then {body}))",
+            u32::from(letter)
+        )
+    };
+    // Needed after the call, so that they are kept on the stack during it.
+    let kept: Vec<String> = (0..8).map(|n| format!("(local.get $m{n})")).collect();
+    let locals: String = (0..8).map(|n| format!("(local $m{n} i64)")).collect();
+    let marked: String = (0..8)
+        .map(|n| {
+            let address = 131_072 + 8 * n;
+            format!("(local.set $m{n} (i64.load offset={address} (local.get $depth)))")
+        })
+        .collect();
+    let sum = kept.iter().fold("(i64.const 0)".to_owned(), |sum, it| {
+        format!("(i64.add {sum} {it})")
+    });
+    let deep = format!(
+        "(func $deep (param $depth i32) (param $request i32) (result i64) {locals} {marked}
+            (if (local.get $depth)
+                (then (drop (call $deep (i32.sub (local.get $depth) (i32.const 1)) (local.get $request))))
+                (else {}))
+            {sum})",
+        ends('i', "(call $sleep (i32.const -1))")
+    );
+    Guest::new(&format!(
+        "(drop (memory.grow (i32.const {})))
+        (memory.fill (i32.const 131072) (i32.const 0xa7) (i32.const {}))
+        (drop (call $deep (i32.const {DEPTH}) (local.get $request)))
+        {}",
+        mebibytes * 16,
+        mebibytes << 20,
+        ends('t', "(unreachable)")
+    ))
+    .functions(&deep)
+}
+
+/// How often the mark is in this process's memory: all that is there of it and is no file's.
+fn marks() -> usize {
+    let memory = fs::File::open("/proc/self/mem").expect("our own");
+    let mut bytes = vec![0; 1 << 20];
+    let mut count = 0;
+    for (mut at, end) in regions() {
+        while at < end {
+            let most = bytes.len().min(end - at);
+            // Some belongs to the kernel.
+            let Ok(read @ 1..) = memory.read_at(&mut bytes[..most], at as u64) else {
+                break;
+            };
+            let words = bytes[..read].chunks_exact(8);
+            count += words.filter(|word| *word == MARK.to_ne_bytes()).count();
+            at += read;
+        }
+    }
+    // Or it were found here the next time.
+    std::hint::black_box(&mut bytes).fill(0);
+    count
+}
+
+fn regions() -> Vec<(usize, usize)> {
+    let maps = fs::read_to_string("/proc/self/smaps").expect("our own");
+    let mut regions = Vec::new();
+    let mut region = None;
+    for line in maps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [range, _, _, _, _, ref name @ ..] if range.contains('-') => {
+                let (start, end) = range.split_once('-').expect("a range");
+                let address = |hex| usize::from_str_radix(hex, 16).expect("an address");
+                let is_file = name.first().is_some_and(|name| name.starts_with('/'));
+                region = (!is_file).then(|| (address(start), address(end)));
+            }
+            ["Rss:", kilobytes, _] if kilobytes != "0" => regions.extend(region.take()),
+            _ => {}
+        }
+    }
+    regions
 }
 
 async fn mount(host: &EngineHost, name: &str, guest: &Guest) -> Arc<dyn Engine> {
