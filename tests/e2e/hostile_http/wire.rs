@@ -1,6 +1,6 @@
 //! HTTP/1 by hand.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::{Error, ErrorKind, Read as _};
 use std::net::TcpStream;
 
 use super::attack::PATIENCE;
@@ -44,11 +44,16 @@ pub(super) fn answers(stream: &mut TcpStream) -> Vec<Answer> {
 pub(super) fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
-        Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+        Err(err) if timed_out(&err) => {
             panic!("it hangs, after {:?}", String::from_utf8_lossy(&bytes))
         }
         _ => bytes,
     }
+}
+
+/// Whether the other side let the time pass, and the connection is there still.
+pub(super) fn timed_out(err: &Error) -> bool {
+    matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// One answer of a connection that stays open.
