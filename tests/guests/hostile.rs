@@ -187,6 +187,115 @@ fn many_keys_asked_for_at_once_are_so_many_calls_h36() {
     server.still_serves();
 }
 
+/// A number in a record of its own, which every call reads, holds for a while and writes: all who run
+/// at the same time conflict, but one.
+#[test]
+fn a_storm_of_conflicts_loses_no_write_and_harms_nobody_h37() {
+    // As four letters, in text 1.
+    let letter = |index: u32| {
+        format!(
+            "(i32.store8 offset={} (i32.const {{text.1}}) (i32.add (i32.const 97)
+                (i32.and (i32.shr_u (local.get $i) (i32.const {})) (i32.const 15))))",
+            6 + index,
+            12 - 4 * index
+        )
+    };
+    let letters: String = (0..4).map(letter).collect();
+    let answers = ANSWERS.replace("text.0", "text.1");
+    let key = "(i32.const {text.0}) (i32.const {text.0.len})";
+    let body = [
+        &format!(
+            "(call $get {key} (i32.const 640))
+            (if (i32.load8_u (i32.const 648))
+                (then (local.set $i (i32.load (i32.load (i32.const 652))))))"
+        ),
+        &on(
+            'a',
+            &format!(
+                "(call $sleep (i32.const 2))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (i32.store (i32.const 704) (local.get $i))
+                (call $put {key} (i32.const 704) (i32.const 4) (i32.const 640))"
+            ),
+        ),
+        &letters,
+        &answers,
+    ]
+    .map(String::as_str)
+    .concat();
+    let guest = Guest::new(&body).text(b"count").text(br#"{"n":"????"}"#);
+    let server = Server::with("storm", &guest);
+
+    // Each on a path of its own: who waits in line for a path is in nobody's way.
+    let add = &|n: u32| -> Vec<u16> {
+        let path = format!("storm/add-{n}");
+        (0..20).map(|_| server.get(&path).0).collect()
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let storm: Vec<_> = (0..8).map(|n| scope.spawn(move || add(n))).collect();
+        while !storm.iter().all(|it| it.is_finished()) {
+            server.still_serves();
+        }
+        let told = storm.into_iter().map(|it| it.join().expect("no hang"));
+        told.flatten().collect()
+    });
+    let count = |status: u16| statuses.iter().filter(|it| **it == status).count();
+    let (added, lost) = (count(200), count(503));
+    assert_eq!(added + lost, statuses.len(), "{statuses:?}");
+    // Those who lost were told so after so many tries, and nothing of theirs was written.
+    assert!(added > 0 && lost > 0, "{statuses:?}");
+    let (_, body) = server.get("storm/look");
+    let letters = body["data"]["n"].as_str().expect("letters");
+    let told = letters
+        .bytes()
+        .fold(0, |n, it| n * 16 + usize::from(it - b'a'));
+    assert_eq!(told, added);
+    server.still_serves();
+}
+
+/// One holds what it wrote, and then fails; others, who would keep what they find, look meanwhile.
+#[test]
+fn what_a_call_has_not_yet_committed_is_seen_by_no_other_h39() {
+    let key = "(i32.const {text.1}) (i32.const {text.1.len})";
+    let copy = "(i32.const {text.2}) (i32.const {text.2.len})";
+    let holds = format!(
+        "(call $put {key} (i32.const 0) (i32.const 1) (i32.const 640)) (call $sleep (i32.const 1000))"
+    );
+    let finds = |key: &str, then: &str| {
+        format!(
+            "(call $get {key} (i32.const 640))
+            (if (i32.load8_u (i32.const 648)) (then {then} {ANSWERS}))"
+        )
+    };
+    let keeps = format!("(call $put {copy} (i32.const 0) (i32.const 1) (i32.const 640))");
+    let body = [
+        on('t', &format!("{holds} (unreachable)")),
+        on('h', &format!("{holds} {ANSWERS}")),
+        on('c', &finds(key, &keeps)),
+        on('l', &finds(copy, "")),
+    ]
+    .concat();
+    let guest = Guest::new(&body).text(br#"{"there":true}"#);
+    let server = Server::with("dirty", &guest.text(b"written").text(b"copy"));
+
+    let mut looks = 0;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| server.get("dirty/traps").0);
+        while !writer.is_finished() {
+            assert_eq!(server.get("dirty/copies").0, 404);
+            looks += 1;
+        }
+        assert_eq!(writer.join().expect("no hang"), 500);
+    });
+    assert!(looks > 1, "nobody looked meanwhile");
+    assert_eq!(server.get("dirty/look").0, 404);
+    // What is committed is seen, and may be kept.
+    assert_eq!(server.get("dirty/holds").0, 200);
+    assert_eq!(server.get("dirty/copies").0, 200);
+    assert_eq!(server.get("dirty/look").0, 200);
+    server.still_serves();
+}
+
 /// A secrets engine makes no logins, and a lease that nobody keeps is none.
 #[test]
 fn what_an_engine_claims_beyond_its_kind_is_no_answer_h40() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use host_logical::{Ambient, EngineKind, Engines as _, Operation};
+use host_logical::{Ambient, EngineKind, Engines as _, Operation, Options};
 
 use super::{Answers, Malformed, OverLimit, Refused, case, check};
 use crate::support::{Grants, Guest, host, mounted, read, request};
@@ -144,6 +144,35 @@ async fn an_answer_has_its_shape_and_its_size() {
         ),
     ])
     .await;
+}
+
+/// What it describes lies below its mount, whatever it is called there.
+#[tokio::test]
+async fn no_path_is_described_outside_the_mount_h44() {
+    let host = host();
+    let described = async |pattern: &str| {
+        let guest = Guest::new("")
+            .describe(
+                "(i32.store (i32.const {pattern}) (i32.const {text.0}))
+                (i32.store offset=4 (i32.const {pattern}) (i32.const {text.0.len}))",
+            )
+            .text(pattern.as_bytes());
+        let engine = mounted(&host, &guest).await;
+        engine.describe(&Options::new()).await.map(drop)
+    };
+    for (pattern, why) in [
+        ("../sys/mounts", r#"segment "..""#),
+        ("/sys/mounts", r#"segment """#),
+        ("a/../../sys/{path...}", r#"segment "..""#),
+        ("{..}/sys", r#"parameter "{..}""#),
+    ] {
+        let refused = described(pattern).await.expect_err(pattern).to_string();
+        assert!(refused.contains(why), "{pattern}: {refused}");
+    }
+    // One may have a `sys` of its own.
+    described("sys/{path...}")
+        .await
+        .expect("it is below the mount");
 }
 
 /// Chance that differs at every call.

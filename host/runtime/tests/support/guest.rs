@@ -13,6 +13,8 @@ use wit_parser::{Resolve, SizeAlign, Type, TypeDefKind};
 /// Where a guest keeps its reply, its description, its texts, and what it allocates.
 const REPLY: usize = 1024;
 const DESCRIPTION: usize = 2048;
+/// The one path, within the description.
+const PATH: usize = 128;
 const TEXTS: usize = 4096;
 const HEAP: usize = 65_536;
 
@@ -106,7 +108,7 @@ impl Guest {
         self
     }
 
-    /// What `metadata.describe` does first.
+    /// What `metadata.describe` does first. `{pattern}` is where the pattern of its path is told.
     pub(crate) fn describe(mut self, body: &str) -> Self {
         self.describe = body.to_owned();
         self
@@ -215,6 +217,8 @@ impl Guest {
             }
             let error = (REPLY + layout.reply_offset).to_string();
             let error_text = (REPLY + layout.reply_offset + layout.error_text_offset).to_string();
+            let pattern = (DESCRIPTION + PATH + layout.offset("path", "pattern")).to_string();
+            text = text.replace("{pattern}", &pattern);
             text = text.replace("{error}", &error);
             text = text.replace("{error.text}", &error_text);
             for (name, offset) in layout.fields("backend", "request") {
@@ -360,16 +364,16 @@ impl Layout {
         };
         text(&mut memory, self.offset("description", "name"), "test");
         text(&mut memory, self.offset("description", "version"), "1.0.0");
-        let (path, operation) = (128, 256);
-        pointer(&mut memory, self.offset("description", "paths"), path, 1);
+        let operation = 256;
+        pointer(&mut memory, self.offset("description", "paths"), PATH, 1);
         text(
             &mut memory,
-            path + self.offset("path", "pattern"),
+            PATH + self.offset("path", "pattern"),
             "{path...}",
         );
         pointer(
             &mut memory,
-            path + self.offset("path", "operations"),
+            PATH + self.offset("path", "operations"),
             operation,
             1,
         );
