@@ -36,7 +36,7 @@ fn on_a_full_disk_reads_go_on_and_writes_come_back_with_the_room() {
 fn what_is_said_of_an_initialisation_on_a_disk_that_is_nearly_full_is_true() {
     let mut refused = 0;
     for free_kib in (20..260).step_by(16) {
-        let Some(disk) = Disk::tmpfs("size=8m") else {
+        let Some(disk) = Disk::tmpfs("size=64m") else {
             return;
         };
         let directory = TempDir::new().expect("a directory");
