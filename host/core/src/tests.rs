@@ -930,7 +930,7 @@ async fn who_waits_for_a_slow_call_is_who_writes_to_its_path_and_may() {
     let at_once = Duration::from_secs(1);
     let began = Instant::now();
     for n in 0..100 {
-        let path = format!("c/counter/other-{n}");
+        let path = format!("c/counter/other{n}");
         vault.write(&path, json!({})).await.unwrap();
     }
     let policy = json!({"policy": "# none"});
