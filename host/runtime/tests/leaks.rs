@@ -225,8 +225,9 @@ const MARK: u64 = 0xa7a7_a7a7_a7a7_a7a7;
 /// Marks on its stack: so many calls deep, eight in each.
 const IN_STACK: usize = DEPTH * 8;
 const DEPTH: usize = 2_000;
-/// In code, and where a signal (a trap is one) puts the registers of the processor aside: 2 KiB of them.
-const SCATTERED: usize = 512;
+/// In code, and where signals (a trap is one, and each thread has its own place for them) put the registers of
+/// the processor aside: 2 KiB of them at a time.
+const SCATTERED: usize = 4_096;
 
 /// Fills so much memory, and its stack, and then does as the first letter of its path says.
 fn holder(mebibytes: usize) -> Guest {
