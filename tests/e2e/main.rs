@@ -15,6 +15,7 @@ mod memory;
 mod mounts;
 mod policies;
 mod seal;
+mod token_roles;
 mod tokens;
 mod vaultrs;
 mod wire;

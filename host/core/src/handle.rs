@@ -22,6 +22,7 @@ use host_logical::{
 use crate::audit::Audited;
 use crate::authorize::{Authorized, Question};
 use crate::builtin::{AfterCommit, Native, NativeCall, Outcome};
+use crate::cidr;
 use crate::error::HandleError;
 use crate::fields::{self, Coerced};
 use crate::mount::{Described, MountEntry, Serves};
@@ -288,6 +289,9 @@ impl Core {
         let now = self.clock.now_millis();
         let found = self.tokens.in_force(txn, sent.expose(), now).await?;
         let mut token = found.ok_or(HandleError::InvalidToken)?;
+        if !cidr::allow(&token.record.bound_cidrs, request.peer.address.as_deref()) {
+            return Err(HandleError::Denied);
+        }
         if spent.is_none() && token.record.num_uses != 0 {
             self.tokens.spend(&token.hash, now).await?;
             token.record.num_uses = match token.record.num_uses {

@@ -13,6 +13,7 @@ mod audit;
 mod authorize;
 mod builtin;
 mod cache;
+mod cidr;
 mod clock;
 mod duration;
 mod error;

@@ -37,6 +37,9 @@ pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4096;
 /// Policies of one token: each is looked up at every request that misses the cache.
 pub(crate) const MAX_TOKEN_POLICIES: usize = 256;
 
+/// Networks that one token is bound to: each is looked at in every request.
+pub(crate) const MAX_BOUND_CIDRS: usize = 256;
+
 /// Bytes of all metadata of one token: it is read at every request.
 pub(crate) const MAX_TOKEN_META_BYTES: usize = 16 << 10;
 

@@ -431,6 +431,8 @@ pub(crate) fn new_root_token(id: Option<Zeroizing<String>>) -> NewToken {
         period: 0,
         renewable: false,
         parent: None,
+        role: None,
+        bound_cidrs: Vec::new(),
     }
 }
 

@@ -75,6 +75,12 @@ pub(crate) struct TokenRecord {
     pub(crate) parent: Option<TokenHash>,
     /// When it was last renewed.
     pub(crate) last_renewal_millis: Option<u64>,
+    /// The role after which it was made.
+    #[serde(default)]
+    pub(crate) role: Option<String>,
+    /// Where it may be used from; none is anywhere.
+    #[serde(default)]
+    pub(crate) bound_cidrs: Vec<String>,
     /// When the host looks after it by itself: its entry in the index of `expiry.rs`.
     #[serde(default)]
     pub(crate) due_millis: Option<u64>,

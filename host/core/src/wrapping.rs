@@ -163,6 +163,8 @@ async fn keep(
         period: 0,
         renewable: false,
         parent: None,
+        role: None,
+        bound_cidrs: Vec::new(),
     };
     let now = wrapped.about.creation_millis;
     let (token, record) = core.tokens.create(txn, new, now).await?;

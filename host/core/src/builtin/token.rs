@@ -1,5 +1,7 @@
 //! The token method, always at `auth/token/`: tokens that make, look at, renew and end tokens.
 
+mod roles;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -10,6 +12,7 @@ use host_logical::{
     PathTrait,
 };
 
+use self::roles::Role;
 use super::describe::{Describe, engine, path};
 use super::{AfterCommit, Fields, NativeCall, data, done, invalid, param, warned};
 use crate::clock::rfc3339;
@@ -68,7 +71,7 @@ pub(super) fn description() -> Description {
         path(pattern, help, &[Update]).field("accessor", Text, "The accessor of the token.")
     };
     let increment = "Time to live asked for, in seconds or such as 1h.";
-    let paths = vec![
+    let mut paths = vec![
         create("create", "Makes a token, the child of the one that asks."),
         create("create-orphan", "Makes a token without parent."),
         create("create/{role}", "Makes a token after a role."),
@@ -109,6 +112,7 @@ pub(super) fn description() -> Description {
         .with(PathTrait::Sudo),
         path("accessors", "Lists the accessors of all tokens.", &[List]).with(PathTrait::Sudo),
     ];
+    paths.extend(roles::paths());
     engine(
         "token",
         EngineKind::Auth,
@@ -124,9 +128,22 @@ pub(super) async fn handle(
 ) -> Result<EngineResponse, HandleError> {
     let fields = Fields::of(request);
     match pattern {
-        "create" => create(call, request, fields.flag("no_parent").unwrap_or(false)).await,
-        "create-orphan" => create(call, request, true).await,
-        "create/{role}" => invalid(format!("unknown role {}", param(request, "role"))),
+        "create" => {
+            let orphan = fields.flag("no_parent").unwrap_or(false);
+            create(call, request, orphan, None).await
+        }
+        "create-orphan" => create(call, request, true, None).await,
+        "create/{role}" => {
+            let name = param(request, "role");
+            match roles::read(&call.txn, name).await? {
+                Some(role) => {
+                    let orphan = fields.flag("no_parent").unwrap_or(false);
+                    create(call, request, orphan, Some((name, role))).await
+                }
+                None => invalid(format!("unknown role {name}")),
+            }
+        }
+        _ if roles::serves(pattern) => roles::handle(call, request).await,
         "lookup-self" => show(call, &self_text(call), call.token()?),
         "lookup" => {
             let text = match fields.said("token") {
@@ -214,7 +231,9 @@ async fn create(
     call: &NativeCall,
     request: &EngineRequest,
     orphan: bool,
+    role: Option<(&str, Role)>,
 ) -> Result<EngineResponse, HandleError> {
+    let (role_name, role) = role.unzip();
     let parent = call.token()?;
     let fields = Fields::of(request);
     let powerful = parent.record.is_root() || call.sudo();
@@ -231,10 +250,18 @@ async fn create(
         }
         _ => return invalid("invalid 'token_type' value"),
     }
-    if fields.said("entity_alias").is_some() {
-        return invalid("'entity_alias' is only allowed in combination with token role");
+    match (fields.said("entity_alias"), &role) {
+        (None, _) => {}
+        (Some(_), None) => {
+            return invalid("'entity_alias' is only allowed in combination with token role");
+        }
+        (Some(alias), Some(role)) if role.allows_alias(alias) => {
+            return invalid("entities are not offered by this server yet: leave entity_alias out");
+        }
+        _ => return invalid("invalid 'entity_alias' value"),
     }
-    if orphan && !by_path && !powerful {
+    let orphan_by_role = role.as_ref().is_some_and(|role| role.orphan);
+    if orphan && !by_path && !powerful && !orphan_by_role {
         return invalid("root or sudo privileges required to create orphan token");
     }
     let id = match fields.said("id") {
@@ -244,9 +271,17 @@ async fn create(
         Some(id) => Some(checked_id(id)?),
         None => None,
     };
-    let num_uses = fields.integer("num_uses").unwrap_or(0);
+    let mut num_uses = fields.integer("num_uses").unwrap_or(0);
     if num_uses < 0 {
         return invalid("number of uses cannot be negative");
+    }
+    if let Some(most) = role
+        .as_ref()
+        .map(|role| role.num_uses)
+        .filter(|most| *most > 0)
+        && (num_uses == 0 || num_uses > most)
+    {
+        num_uses = most;
     }
     let meta = metadata(&fields)?;
     let asked_name = fields.said("display_name");
@@ -254,20 +289,46 @@ async fn create(
         let most = limits::MAX_DISPLAY_NAME_BYTES;
         return invalid(format!("display_name is at most {most} bytes"));
     }
-    let policies = policies_for(&parent.record.policies, powerful, &fields)?;
+    let policies = match role.as_ref().filter(|role| role.rules_policies()) {
+        Some(role) => {
+            let with_default = !fields.flag("no_default_policy").unwrap_or(false);
+            role.policies(
+                asked_policies(&fields)?,
+                &parent.record.policies,
+                with_default,
+            )?
+        }
+        None => {
+            let no_default = role.as_ref().is_some_and(|role| role.no_default_policy);
+            policies_for(&parent.record.policies, powerful, no_default, &fields)?
+        }
+    };
     let is_root = policies.iter().any(|policy| policy == PolicyName::ROOT);
     if is_root && !parent.record.is_root() {
         return invalid("root tokens may not be created without parent token being root");
     }
 
     let asked = duration(&fields, "ttl")?.or(duration(&fields, "lease")?);
-    let period = duration(&fields, "period")?.unwrap_or(0);
-    if period > 0 && !powerful {
+    let by_role = |of: fn(&Role) -> u64| role.as_ref().map(of).filter(|seconds| *seconds > 0);
+    let asked_period = duration(&fields, "period")?.unwrap_or(0);
+    let period = by_role(|role| role.period).unwrap_or(asked_period);
+    if asked_period > 0 && !powerful && period == asked_period {
         return invalid("root or sudo privileges required to create periodic token");
     }
-    let explicit_max_ttl = duration(&fields, "explicit_max_ttl")?.unwrap_or(0);
+    let mut explicit_max_ttl = duration(&fields, "explicit_max_ttl")?.unwrap_or(0);
     let mut warnings = Vec::new();
-    let mut renewable = fields.flag("renewable").unwrap_or(true);
+    if let Some(most) = by_role(|role| role.explicit_max_ttl) {
+        if explicit_max_ttl > 0 {
+            explicit_max_ttl = explicit_max_ttl.min(most);
+            warnings.push(format!(
+                "Explicit max TTL specified both during creation call and in role; using the lesser value of {explicit_max_ttl} seconds"
+            ));
+        } else {
+            explicit_max_ttl = most;
+        }
+    }
+    let mut renewable =
+        fields.flag("renewable").unwrap_or(true) && role.as_ref().is_none_or(|role| role.renewable);
     let now = call.now();
     let never_ends = is_root && asked.is_none() && period == 0 && explicit_max_ttl == 0;
     let ttl = if never_ends {
@@ -304,7 +365,10 @@ async fn create(
     let new = NewToken {
         id,
         policies,
-        path: format!("auth/token/{}", request.path),
+        path: match role.as_ref().map(|role| role.path_suffix.as_str()) {
+            None | Some("") => format!("auth/token/{}", request.path),
+            Some(suffix) => format!("auth/token/{}/{suffix}", request.path),
+        },
         display_name: display_name(asked_name),
         meta,
         num_uses,
@@ -312,30 +376,23 @@ async fn create(
         explicit_max_ttl,
         period,
         renewable,
-        parent: (!orphan).then(|| parent.hash.clone()),
+        parent: (!orphan && !orphan_by_role).then(|| parent.hash.clone()),
+        role: role_name.map(str::to_lowercase),
+        bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
     };
     let (text, record) = call.core.tokens.create(&call.txn, new, now).await?;
     call.say(|said| said.auth = Some(record.auth(text, now)));
     warned(warnings)
 }
 
-/// The policies of a new token: those asked for, within those of its parent.
-fn policies_for(
-    parents: &[String],
-    powerful: bool,
-    fields: &Fields<'_>,
-) -> Result<Vec<String>, HandleError> {
+/// The names that were asked for, each in its normal form.
+fn asked_policies(fields: &Fields<'_>) -> Result<Vec<String>, HandleError> {
     let asked = fields.texts("policies").unwrap_or_default();
     if asked.len() > limits::MAX_TOKEN_POLICIES {
         let most = limits::MAX_TOKEN_POLICIES;
         return invalid(format!("a token has at most {most} policies"));
     }
-    let with_default = !fields.flag("no_default_policy").unwrap_or(false);
-    let mut policies = if asked.is_empty() {
-        parents.to_vec()
-    } else {
-        Vec::new()
-    };
+    let mut policies = Vec::with_capacity(asked.len());
     for name in asked.iter().filter(|name| !name.trim().is_empty()) {
         let name = PolicyName::parse(name)
             .map_err(|err| HandleError::Invalid(format!("policy {name:?}: {err}")))?;
@@ -344,6 +401,26 @@ fn policies_for(
         }
         policies.push(name.as_str().to_owned());
     }
+    Ok(policies)
+}
+
+/// The policies of a new token: those asked for, within those of its parent.
+fn policies_for(
+    parents: &[String],
+    powerful: bool,
+    no_default: bool,
+    fields: &Fields<'_>,
+) -> Result<Vec<String>, HandleError> {
+    let asked = asked_policies(fields)?;
+    let with_default = !no_default && !fields.flag("no_default_policy").unwrap_or(false);
+    // A list of nothing but blanks asks for no policies, which is not the same as not to ask.
+    let none_asked = fields
+        .texts("policies")
+        .is_none_or(|texts| texts.is_empty());
+    let mut policies = match none_asked {
+        true => parents.to_vec(),
+        false => asked.clone(),
+    };
     policies.sort();
     policies.dedup();
     let within = |name: &String| name == PolicyName::DEFAULT || parents.contains(name);
@@ -495,6 +572,12 @@ fn show(call: &NativeCall, id: &str, token: &Token) -> Result<EngineResponse, Ha
         set("period", json!(record.period));
     }
     set("policies", json!(record.policies));
+    if let Some(role) = &record.role {
+        set("role", json!(role));
+    }
+    if !record.bound_cidrs.is_empty() {
+        set("bound_cidrs", json!(record.bound_cidrs));
+    }
     if record.expires_millis.is_some() {
         set("issue_time", json!(rfc3339(record.issued_millis)));
         set("renewable", json!(record.renewable));
@@ -531,7 +614,18 @@ async fn renew(
         .map(|mount| mount.record.effective_ttls(settings));
     let ttls = ttls.unwrap_or((settings.default_lease_ttl, settings.max_lease_ttl));
     let asked = fields.seconds("increment");
-    let bounds = token.record.bounds(ttls);
+    let mut bounds = token.record.bounds(ttls);
+    if let Some(name) = &token.record.role {
+        // What its role says now.
+        let Some(role) = roles::read(&call.txn, name).await? else {
+            return invalid(format!(
+                "original token role {name:?} could not be found, not renewing"
+            ));
+        };
+        if role.period > 0 {
+            bounds.period = role.period;
+        }
+    }
     let Some(granted) = ttl::grant(bounds, token.record.issued_millis, now, asked) else {
         return invalid("past the max TTL, cannot renew");
     };
@@ -565,7 +659,7 @@ mod tests {
     fn policies(parents: &[&str], powerful: bool, sent: Value) -> Result<Vec<String>, String> {
         let sent = sent.as_object().cloned().unwrap_or_default();
         let parents: Vec<String> = parents.iter().map(|p| (*p).to_owned()).collect();
-        policies_for(&parents, powerful, &Fields(&sent)).map_err(|err| err.to_string())
+        policies_for(&parents, powerful, false, &Fields(&sent)).map_err(|err| err.to_string())
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub(crate) struct NewToken {
     pub(crate) period: u64,
     pub(crate) renewable: bool,
     pub(crate) parent: Option<TokenHash>,
+    pub(crate) role: Option<String>,
+    pub(crate) bound_cidrs: Vec<String>,
 }
 
 impl TokenStore {
@@ -217,6 +219,8 @@ impl TokenStore {
             renewable: new.renewable,
             parent: new.parent,
             last_renewal_millis: None,
+            role: new.role,
+            bound_cidrs: new.bound_cidrs,
             due_millis: None,
         };
         let ancestors = self.ancestors(txn, &record, now_millis).await?;
