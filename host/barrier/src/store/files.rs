@@ -71,7 +71,7 @@ pub enum OpenError {
     },
     /// The journal is not what belongs to the data file, or is damaged.
     #[error(
-        "{path}: {reason}; nothing was lost. A data file and its journal belong together: \
+        "{path}: {reason}; nothing was given up. A data file and its journal belong together: \
          bring back both as they were at one time; or, to go on from the data file alone, \
          without what was written last, run: truncate --size 0 {path}"
     )]
